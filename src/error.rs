@@ -54,6 +54,9 @@ pub enum CommandError {
         /// The first arguments as sent, each in quotes and followed by a space, shortened.
         arguments: String,
     },
+    /// Not told to anybody: the request begins anew once there is room for it.
+    #[error("BUSY too many commands run that take long")]
+    NoRoom,
     /// Not told to anybody: the connection is closed, with nothing run.
     #[error("ERR the request is of another protocol")]
     OtherProtocol,

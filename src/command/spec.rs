@@ -236,6 +236,8 @@ impl Flags {
     /// Changes nothing, and may be broken off anywhere to begin anew: where it would wait for something slow that
     /// it meets on its way through the keyspace, it waits without a thread.
     pub const BEGINS_ANEW: Flags = Flags(1 << 39);
+    /// Looks at its keys where they can be locked: where something slow or heavy has them it runs without.
+    pub const LOCKS_IF_FREE: Flags = Flags(1 << 41);
     /// Needs the keyspace for itself for a moment while it runs, which is not from its beginning on.
     pub const ALONE_LATER: Flags = Flags(1 << 40);
     /// Stands in the stream for replicas alone: no file that repeats the stream holds it.

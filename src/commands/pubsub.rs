@@ -345,7 +345,7 @@ fn publish(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn send(cx: &mut Context<'_>, arguments: &[&[u8]], kind: Kind) -> CommandResult {
     /// Work of sending to a receiver, in the units of [`Access::work`](crate::keyspace::access::Access::work).
     const RECEIVER: usize = 20;
-    cx.keys.expect(RECEIVER * cx.server.pubsub.many_subscribers(kind, arguments[1]));
+    cx.keys.announce(RECEIVER * cx.server.pubsub.many_subscribers(kind, arguments[1]));
     let (channel, text) = (Bytes::copy_from_slice(arguments[1]), Bytes::copy_from_slice(arguments[2]));
     let receivers = cx.changes.publish(Message { kind, channel, text });
     cx.reply.count(receivers);

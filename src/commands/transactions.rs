@@ -69,10 +69,10 @@ pub const COMMANDS: &[Command] = &[
         since: "2.2.0",
         complexity: "O(1) for each key",
         keys: &[KeySpec::rest(1, 1, KeySpec::RO)],
-        // WATCH removes expired keys, so its keys are locked exclusively.
+        // WATCH removes expired keys, so its keys are locked exclusively, where nothing slow has them.
         further_locks: Some(|_, _, plan| plan.iter_mut().for_each(|lock| lock.write = true)),
         run: watch,
-        ..of_transactions("watch", -2, CONTROL.and(Flags::NO_MULTI))
+        ..of_transactions("watch", -2, CONTROL.and(Flags::NO_MULTI).and(Flags::LOCKS_IF_FREE))
     },
     Command {
         summary: "Ends the watch over all keys.",
@@ -111,13 +111,17 @@ fn watch(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let Watch { keys, wire } = &mut cx.client.watch;
     let wire = wire.get_or_insert_with(Arc::default);
     let mut bytes = 0;
+    // Where something slow has the keys, what it changes from here on counts; so does the end of an expired one.
+    let are_locked = cx.keys.held().next().is_some();
     // If a watched key has changed already, EXEC fails whatever else happens.
     if !wire.is_tripped() {
         for name in &arguments[1..] {
             let id = (cx.keys.database, Box::from(*name));
             if !keys.contains(&id) {
                 // An expired key is removed now: its later removal must not count as a change.
-                cx.keys.remove_if_ended(&cx.keys.keyspace.hasher().key(name));
+                if are_locked {
+                    cx.keys.remove_if_ended(&cx.keys.keyspace.hasher().key(name));
+                }
                 cx.server.effects.watches.add(id.clone(), wire);
                 bytes += 2 * name.len() + names::KEY_BYTES;
                 keys.insert(id);

@@ -24,7 +24,8 @@ impl Tripwire {
 }
 
 /// Watched keys of all clients. Keys are added, and changes reported, under the key's slot lock, so no change
-/// is missed.
+/// is missed. Where something slow has that lock keys are added without it: what changes then was not finished when
+/// WATCH was answered, so it may count or not.
 #[derive(Debug, Default)]
 pub struct Watches {
     /// Tripwires of each key, by their addresses: a key may be watched by very many clients, and each is

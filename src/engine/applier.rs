@@ -176,7 +176,7 @@ impl Applier {
         }
         match end.stop {
             Some(Stop::After(after)) => (end.executed, Some(Fault::Refused(format!("{after:?}")))),
-            Some(Stop::Busy | Stop::Paused) | None => (end.executed, None),
+            Some(Stop::Busy | Stop::NoRoom | Stop::Paused) | None => (end.executed, None),
         }
     }
 

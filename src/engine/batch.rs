@@ -41,8 +41,10 @@ pub enum Stop {
     After(After),
     /// The next request has to wait for the end of a pause.
     Paused,
-    /// The next request has to wait for the end of a script.
+    /// The next request has to wait for the end of a script, or of something else that is slow or heavy.
     Busy,
+    /// The next request has to wait until there is room for it: its client is woken then.
+    NoRoom,
 }
 
 /// How a batch ended.
@@ -195,6 +197,8 @@ pub(super) struct Batch<'s> {
     pub(super) gave_up_ns: u64,
     /// The lock for whose sake it was broken off, if it was (`None`: the gate).
     pub(super) gave_up_at: Option<Option<SlotLock>>,
+    /// Whether it was broken off as there is no room for it.
+    pub(super) lacks_room: bool,
     /// Numbers of the client's requests that were slow.
     pub(super) slow: Vec<u64>,
     pub(super) executed: u64,
@@ -254,7 +258,7 @@ impl Server {
         if !batch.slow.is_empty() {
             client.delays.add_unwritten(&mut batch.slow);
         }
-        if let Some(Stop::Paused | Stop::Busy) = end.stop {
+        if let Some(Stop::Paused | Stop::Busy | Stop::NoRoom) = end.stop {
             self.hold_request(client, &mut batch, &end);
         }
         self.health.workers.end_batch();
@@ -361,7 +365,7 @@ impl Server {
             }
             client.replied = out.len();
             let stop = self.run_next(client, &requests, request, batch, plan, out);
-            if let Some(stop @ (Stop::Paused | Stop::Busy)) = stop {
+            if let Some(stop @ (Stop::Paused | Stop::Busy | Stop::NoRoom)) = stop {
                 return BatchEnd { executed: requests.next, stop: Some(stop) };
             }
             if batch.held.is_some() {
@@ -428,6 +432,7 @@ impl Server {
             blocked_by: None,
             gave_up_ns: 0,
             gave_up_at: None,
+            lacks_room: false,
             slow: Vec::new(),
             executed: 0,
             for_others: 0,
@@ -441,7 +446,12 @@ impl Server {
     fn prefetch<'s>(&'s self, client: &Client, batch: &mut Batch<'s>, keys: &[PlannedKey]) {
         if batch.shared.is_none() {
             let (gate, worker) = (&self.keyspace.gate, crate::worker::current());
+            // A request that was held looks again and again: it does not keep a thread.
+            let is_held = batch.held.is_some();
             batch.shared = gate.try_shared(worker).or_else(|| {
+                if is_held {
+                    return None;
+                }
                 let mut waits = Waits::default();
                 waits.begin(None, self.clock.monotonic_ns());
                 let shared = gate.shared_unless(worker, || true);

@@ -40,6 +40,8 @@ pub(super) struct Waits {
     wanted_ns: u64,
     /// When the wait under way began.
     began_ns: u64,
+    /// Whether that wait is under way.
+    waits: bool,
     /// The lock that is waited for; `None` for the gate.
     lock: Option<SlotLock>,
     /// Who has that lock, where it is one that is known to take long.
@@ -68,7 +70,13 @@ struct Suspect {
 impl Waits {
     /// A wait begins at this time, for the lock of a slot or for the gate.
     pub(super) fn begin(&mut self, lock: Option<SlotLock>, now_ns: u64) {
-        (self.began_ns, self.lock) = (now_ns, lock);
+        (self.began_ns, self.lock, self.waits) = (now_ns, lock, true);
+    }
+
+    /// The lock that is wanted (`None`: the gate), where it has been for so long, also with waits that were given up.
+    pub(super) fn wanted_for(&self, now_ns: u64, least_ns: u64) -> Option<Option<SlotLock>> {
+        let under_way_ns = if self.waits { now_ns.saturating_sub(self.began_ns) } else { 0 };
+        (self.wanted_ns + under_way_ns >= least_ns).then_some(self.lock)
     }
 
     /// The wait goes on, for a command of this client: looks who may be in its way.
@@ -93,6 +101,7 @@ impl Waits {
     /// The wait has ended, with the lock or without, where it may go on.
     pub(super) fn end(&mut self, server: &Server, now_ns: u64, has_it: bool) {
         let waited_ns = now_ns.saturating_sub(self.began_ns);
+        self.waits = false;
         self.lock_ns += waited_ns;
         self.request_ns += waited_ns;
         self.wanted_ns += waited_ns;

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::Server;
 use super::batch::Batch;
+use super::blockers::Waits;
 use super::client::Client;
+use super::delays::Held;
 use super::execute::Outcome;
-use super::heavy::Needs;
+use super::heavy::{HeavyWatch, Needs};
 use super::holders::Holder;
 use crate::command::keys::LockPlan;
 use crate::command::spec::Flags;
@@ -22,6 +24,24 @@ const LOOK: Duration = Duration::from_millis(1);
 
 /// What each client that waits adds to the pause of all: so all of them together look no more often than this.
 const LOOK_EACH: Duration = Duration::from_micros(30);
+
+/// What a request waits for before it asks for its locks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// The gate, which it has waited for with its thread for long.
+    Gate,
+    /// The lock at which it was broken off before.
+    SameLock,
+    /// Room among the heavy commands.
+    Room,
+}
+
+impl First {
+    /// The lock at which it is broken off now.
+    pub(super) fn lock(self) -> Option<Option<SlotLock>> {
+        (self == First::Gate).then_some(None)
+    }
+}
 
 /// The clients whose requests wait behind something slow or heavy, without a thread each: they look again and again.
 #[derive(Debug, Default)]
@@ -85,7 +105,9 @@ impl Server {
             let locks_all = wide && !flags.has(Flags::LOCKS_NO_SLOT);
             let is_busy = touches_keys && (running.stands_in_the_way_of(plan) || locks_all);
             let waits = is_busy && (gate || !wide);
-            let is_told = is_busy || running.start.declares_none && !flags.has(Flags::ALLOW_BUSY);
+            // The console is how an operator gets rid of what is in the way: it hears what is in its own way alone.
+            let is_spared = flags.has(Flags::ALLOW_BUSY) || client.is_inside;
+            let is_told = is_busy || running.start.declares_none && !is_spared;
             let threshold_ms = self.config.int(Directive::BusyReplyThreshold);
             let too_long = threshold_ms > 0 && running.elapsed_ms() >= threshold_ms as u64;
             if is_told && too_long && !client.is_primary {
@@ -98,6 +120,11 @@ impl Server {
         }
         if !self.heavy.any() {
             return None;
+        }
+        // All others are broken off where they turn out to take long.
+        let runs_others = flags.has(Flags::RUNS_QUEUE) || self.commands.functions(entry).program.is_some();
+        if runs_others && touches_keys && !client.is_loader && self.heavy.room.is_crowded() {
+            return Some(Outcome::Busy(self.heavy.oldest()));
         }
         let heavy = self.heavy.in_the_way_of(Needs { plan, alone, gate });
         let heavy = heavy.or_else(|| if alone { self.heavy.walks_on() } else { None });
@@ -112,17 +139,73 @@ impl Server {
         self.scripting.slow.any() || by_heavy()
     }
 
+    /// Has a request wait that was broken off: at this lock, if at any, or for lack of room.
+    #[cold]
+    pub(super) fn break_off(
+        &self,
+        lock: Option<Option<SlotLock>>,
+        watch: &HeavyWatch<'_, '_>,
+        batch: &mut Batch<'_>,
+    ) -> Outcome {
+        batch.gave_up_ns = Waits::give_up(&mut batch.waits, watch.take_waits());
+        if batch.lacks_room {
+            return Outcome::Busy(self.heavy.oldest());
+        }
+        let Some(lock) = lock else { return Outcome::Busy(self.shut_out_by(batch)) };
+        batch.gave_up_at = Some(lock);
+        Outcome::Busy(self.heavy.holds(lock))
+    }
+
+    /// What a request of a client of its own has to wait for before it asks for its locks.
+    #[inline]
+    pub(super) fn waits_first<'s>(
+        &'s self,
+        client: &Client,
+        flags: Flags,
+        touches_keys: bool,
+        batch: &Batch<'_>,
+        watch: &HeavyWatch<'s, '_>,
+    ) -> Option<First> {
+        if touches_keys && watch.waits_long() {
+            return Some(First::Gate);
+        }
+        if let Some(held) = &batch.held {
+            if self.is_still_shut_out(batch) {
+                return Some(First::SameLock);
+            }
+            if !self.takes_place(watch, held) {
+                return Some(First::Room);
+            }
+        }
+        // Once it has its locks it waits for no room.
+        let may_be_long =
+            || !watch.has_place() && self.heavy.room.is_full() && self.transaction_may_be_long(client);
+        (flags.has(Flags::RUNS_QUEUE) && self.heavy.any() && may_be_long()).then_some(First::Room)
+    }
+
+    /// Takes the place that a request has waited for, if it has. Returns whether it goes on.
+    #[cold]
+    fn takes_place<'s>(&'s self, watch: &HeavyWatch<'s, '_>, held: &Held) -> bool {
+        let Some(ticket) = held.ticket.as_ref().filter(|_| !watch.has_place()) else {
+            return true;
+        };
+        let place = self.heavy.room.ask(Some(ticket));
+        place.map(|place| watch.give_place(place)).is_some()
+    }
+
     /// Whether a request was broken off at a lock before that is not free yet.
     #[cold]
-    pub(super) fn is_still_shut_out(&self, batch: &Batch<'_>) -> bool {
+    fn is_still_shut_out(&self, batch: &Batch<'_>) -> bool {
         let Some(lock) = batch.held.as_ref().and_then(|held| held.gave_up_at) else { return false };
         let (keyspace, worker) = (&self.keyspace, crate::worker::current());
         let is_free = match lock {
-            None => keyspace.gate.try_shared(worker).is_some(),
-            Some(SlotLock { database, slot, .. }) => {
-                let physical = keyspace.gate.shown(usize::from(database));
-                let database = keyspace.physical_if_used(physical);
-                database.is_none_or(|database| database.try_read_slot(usize::from(slot)).is_some())
+            None => batch.shared.is_some() || keyspace.gate.try_shared(worker).is_some(),
+            Some(SlotLock { database, slot, write }) => {
+                let (slot, physical) = (usize::from(slot), keyspace.gate.shown(usize::from(database)));
+                keyspace.physical_if_used(physical).is_none_or(|database| match write {
+                    true => database.try_write_slot(slot).is_some(),
+                    false => database.try_read_slot(slot).is_some(),
+                })
             }
         };
         !is_free
@@ -130,7 +213,7 @@ impl Server {
 
     /// Who has the lock at which a request was broken off before, as far as that is known.
     #[cold]
-    pub(super) fn shut_out_by(&self, batch: &Batch<'_>) -> Option<Arc<Holder>> {
+    fn shut_out_by(&self, batch: &Batch<'_>) -> Option<Arc<Holder>> {
         self.heavy.holds(batch.held.as_ref()?.gave_up_at?)
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::client::Client;
 use crate::engine::monitor::{Source, UNSEEN};
 use crate::engine::observe::Done;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::Access;
+use crate::keyspace::access::{Access, NoRoom};
 use crate::keyspace::change::EventClass;
 use crate::keyspace::key_hash::HashedKey;
 use crate::keyspace::prefetch;
@@ -512,19 +512,24 @@ impl<'a> Context<'a> {
     /// Whether a command is to read its one key in pieces ([`Access::read_in_pieces`]) because it is going to
     /// do so much work with it. Where it may not, the work is announced. A client that keeps copies reads in
     /// one go: what it has read is entered while the key is locked.
+    ///
+    /// # Errors
+    /// There is no room for so much work.
     #[inline]
-    pub fn is_read_in_pieces(&self, units: usize) -> bool {
-        Access::is_long(units) && self.may_read_in_pieces(units)
+    pub fn is_read_in_pieces(&self, units: usize) -> Result<bool, NoRoom> {
+        if Access::is_long(units) { self.may_read_in_pieces(units) } else { Ok(false) }
     }
 
     #[cold]
-    fn may_read_in_pieces(&self, units: usize) -> bool {
+    fn may_read_in_pieces(&self, units: usize) -> Result<bool, NoRoom> {
         let may =
             self.origin == Origin::Client && self.client.tracker.is_none() && self.keys.can_read_in_pieces();
-        if !may {
-            self.keys.expect(units);
+        if may {
+            self.keys.may_take_units(units)?;
+        } else {
+            self.keys.expect(units)?;
         }
-        may
+        Ok(may)
     }
 
     /// The bytes of a string key: `None` if there is none.

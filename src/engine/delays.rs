@@ -12,6 +12,7 @@ use super::blockers::Waits;
 use super::client::Client;
 use super::holders::Holder;
 use super::observe::Done;
+use super::room::Ticket;
 use crate::command::table::Entry;
 use crate::config::Directive;
 use crate::keyspace::access::SlotLock;
@@ -62,6 +63,8 @@ pub(super) struct Held {
     /// The lock for whose sake it was broken off, if it was (`None`: the gate): before that is free it need not
     /// begin anew.
     pub(super) gave_up_at: Option<Option<SlotLock>>,
+    /// Its place among those that wait for room.
+    pub(super) ticket: Option<Ticket>,
     holders: Vec<InTheWay>,
     /// Whether commands were timed one by one in any case.
     one_by_one: bool,
@@ -179,8 +182,15 @@ impl Server {
             _ => Held { client: client.shared.id, ..Held::default() },
         };
         let now_ns = self.clock.monotonic_ns();
-        if let Some(lock) = batch.gave_up_at.take() {
-            held.gave_up_at = Some(lock);
+        let lacks_room = std::mem::take(&mut batch.lacks_room);
+        if lacks_room {
+            held.ticket.get_or_insert_with(|| self.heavy.room.ticket()).line_up(&client.shared);
+        } else if let Some(ticket) = &held.ticket {
+            ticket.step_aside();
+        }
+        let gave_up_at = batch.gave_up_at.take();
+        held.gave_up_at = gave_up_at.or(held.gave_up_at);
+        if lacks_room || gave_up_at.is_some() {
             // What it had done by then, in vain.
             let ran_ns = now_ns.saturating_sub(batch.clock_ns + batch.gave_up_ns);
             held.parts.add(Part::Run, ran_ns);

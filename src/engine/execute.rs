@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::Server;
 use super::batch::{Batch, Judged};
 use super::blockers::Waits;
+use super::busy::First;
 use super::client::Client;
 use super::command::Handler;
 use super::context::{After, Context, Origin};
@@ -103,11 +104,12 @@ impl<'a> Context<'a> {
 
     /// Takes the keys of the request that is to run, as they were found before.
     #[inline]
-    fn plan_as(&mut self, keys: &'a [PlannedKey], arguments: &[&[u8]]) {
+    fn plan_as(&mut self, keys: &'a [PlannedKey], arguments: &[&[u8]]) -> CommandResult {
         self.planned = keys;
         if arguments.len() >= MANY_WORDS {
-            self.keys.expect(arguments.len() * WORD_WORK);
+            self.keys.expect(arguments.len() * WORD_WORK)?;
         }
+        Ok(())
     }
 
     /// Runs the function and enters into the journal what it changed: the request as it is, unless the
@@ -223,6 +225,7 @@ impl Server {
     /// Takes a request's locks and runs its command.
     ///
     /// With `served` it runs for a client that waits, and only if its key is of the type that is waited for.
+    // Long: the access borrows from its settings, these from the batch, and the context from all of them.
     pub(super) fn execute<'s>(
         &'s self,
         client: &mut Client,
@@ -244,9 +247,11 @@ impl Server {
         let mut stream = None;
         let alone_or_role = alone || changes_role || flags.has(Flags::ALONE_LATER);
         let wide = alone_or_role || flags.has(Flags::WHOLE_KEYSPACE) && !flags.has(Flags::ALLOW_BUSY);
-        let give_up = || self.is_slow();
         let mut watch = HeavyWatch::new(self, batch.clock_ns, client.shared.id, entry, arguments);
         watch.keeps_replies = !out.is_empty();
+        let is_own = served.is_none() && !client.is_loader;
+        watch.may_wait = is_own && !flags.has(Flags::RUNS_QUEUE) && functions.program.is_none();
+        let give_up = || self.is_slow() || is_own && watch.waits_long();
         let (database, version) = (client.database, client.version);
         let settings =
             self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
@@ -254,11 +259,19 @@ impl Server {
             if self.is_slow()
                 && let Some(busy) = self.busy(client, entry, plan, alone_or_role, wide)
             {
+                if flags.has(Flags::LOCKS_IF_FREE)
+                    && let Some(open) = Access::new(&self.keyspace, Hold::None, database, &settings, &[])
+                {
+                    break open;
+                }
                 batch.gave_up_ns = Waits::give_up(&mut batch.waits, watch.take_waits());
                 return busy;
             }
-            if flags.has(Flags::BEGINS_ANEW) && self.is_still_shut_out(batch) {
-                return Outcome::Busy(self.shut_out_by(batch));
+            // What touches no key goes on without the gate.
+            let touches_keys = wide || !locks.is_empty();
+            if is_own && let Some(first) = self.waits_first(client, flags, touches_keys, batch, &watch) {
+                batch.lacks_room = first == First::Room;
+                return self.break_off(first.lock(), &watch, batch);
             }
             if changes_role && stream.is_none() {
                 batch.shared = None;
@@ -267,13 +280,14 @@ impl Server {
                     continue;
                 }
             }
-            let Some(hold) = self.hold(entry, alone, locks, &mut batch.shared, &watch) else {
+            let Some(hold) = self.hold(entry, alone, locks, &mut batch.shared, &watch, &give_up) else {
                 continue;
             };
             if let Some(access) = Access::new(&self.keyspace, hold, database, &settings, locks) {
                 break access;
             }
         };
+        watch.begin();
         let (is_alone, now_ms) = (access.is_alone(), batch.now_ms);
         if let Some(refused) = self.judge_late(client, request, is_alone, &mut batch.judged, now_ms) {
             batch.gave_up_ns = Waits::give_up(&mut batch.waits, watch.take_waits());
@@ -282,17 +296,19 @@ impl Server {
         let reply = Reply::new(&mut *out, version);
         let mut context =
             Context::of_client(self, &mut *client, access, reply, entry, &batch.changes, batch.now_us);
-        context.plan_as(keys, arguments);
         if served.is_some_and(|served| !served.may_run(&context.keys)) {
             Waits::give_up(&mut batch.waits, watch.take_waits());
             return Outcome::Waits;
         }
-        let start = context.reply.position();
-        let result = context.call_and_note(entry, functions.run, arguments);
-        if flags.has(Flags::BEGINS_ANEW) && watch.has_given_up() {
+        let (start, accesses) = (context.reply.position(), batch.counts.accesses());
+        let planned = context.plan_as(keys, arguments);
+        let result = planned.and_then(|()| context.call_and_note(entry, functions.run, arguments));
+        if watch.has_given_up() {
             drop(context);
             out.truncate(start);
-            return self.break_off(&watch, batch);
+            batch.counts.set_accesses(accesses);
+            batch.lacks_room = watch.lacks_room();
+            return self.break_off(watch.gave_up_at(), &watch, batch);
         }
         if context.again_alone {
             drop(context);
@@ -322,15 +338,6 @@ impl Server {
             None => context.enter_wait(wait, arguments),
         }
         Outcome::Waits
-    }
-
-    /// Has a request wait that was broken off as something is in its way.
-    #[cold]
-    fn break_off(&self, watch: &HeavyWatch<'_, '_>, batch: &mut Batch<'_>) -> Outcome {
-        let lock = watch.gave_up_at().flatten();
-        batch.gave_up_ns = Waits::give_up(&mut batch.waits, watch.take_waits());
-        batch.gave_up_at = Some(lock);
-        Outcome::Busy(self.heavy.holds(lock))
     }
 
     /// Counts what a request that has run has waited for locks, as one wait: with its thread, and for `held_ns`
@@ -405,7 +412,7 @@ impl Server {
     }
 
     /// Passes the gate of the keyspace the way a request needs: alone, beside others, or not at all. Returns
-    /// `None` where a slow script or a heavy command has turned up meanwhile.
+    /// `None` where a slow script or a heavy command has turned up meanwhile, or `give_up` says so.
     fn hold<'s, 'b>(
         &'s self,
         entry: &Entry,
@@ -413,14 +420,19 @@ impl Server {
         locks: &[SlotLock],
         shared: &'b mut Option<crate::keyspace::gate::Shared<'s>>,
         watch: &HeavyWatch<'_, '_>,
+        give_up: &dyn Fn() -> bool,
     ) -> Option<Hold<'s, 'b>> {
         let gate = &self.keyspace.gate;
         if alone {
             *shared = None;
-            return gate.try_exclusive().or_else(|| self.wait_to_be_alone(watch)).map(Hold::Exclusive);
+            return gate
+                .try_exclusive()
+                .or_else(|| self.wait_to_be_alone(watch, give_up))
+                .map(Hold::Exclusive);
         }
-        // What touches no key (PING, FUNCTION KILL) need not wait for what is slow and alone in the keyspace.
-        let needs_none = locks.is_empty() && self.is_slow();
+        // What touches no key (PING, FUNCTION KILL) need not wait for what is slow and alone in the keyspace, nor for
+        // long for anything else there.
+        let needs_none = locks.is_empty() && (self.is_slow() || watch.waits_long());
         if entry.spec.flags.has(Flags::WHOLE_KEYSPACE) || needs_none {
             *shared = None;
             return Some(Hold::None);
@@ -430,7 +442,7 @@ impl Server {
             let wait = |looks: &dyn Fn()| {
                 gate.shared_unless(worker, || {
                     looks();
-                    self.is_slow()
+                    give_up()
                 })
             };
             *shared = gate.try_shared(worker).or_else(|| watch.while_waiting(wait));
@@ -441,7 +453,11 @@ impl Server {
     /// Waits until nobody else is in the keyspace. What works on all of it piece by piece lets others in between
     /// two pieces, which may take a while: one of a few at a time waits for that, and hands its other work over.
     #[cold]
-    fn wait_to_be_alone(&self, watch: &HeavyWatch<'_, '_>) -> Option<Exclusive<'_>> {
+    fn wait_to_be_alone(
+        &self,
+        watch: &HeavyWatch<'_, '_>,
+        give_up: &dyn Fn() -> bool,
+    ) -> Option<Exclusive<'_>> {
         let blocking = if self.heavy.any() { Some(self.heavy.block()?) } else { None };
         watch.while_waiting(|looks| {
             if blocking.is_some() {
@@ -449,7 +465,7 @@ impl Server {
             }
             self.keyspace.gate.exclusive_unless(|| {
                 looks();
-                self.is_held_for_long(blocking.is_some())
+                self.is_held_for_long(blocking.is_some()) || blocking.is_none() && give_up()
             })
         })
     }

@@ -8,7 +8,8 @@
 //! another thread ([`crate::worker::GiveWay`]), so that nobody else waits for it.
 //!
 //! A command that itself waits with its thread for something heavy, as it works on the whole keyspace, is one of a
-//! few at a time ([`BLOCKING_MAX`]): threads are not to run out, however many clients wait.
+//! few at a time ([`BLOCKING_MAX`]): threads are not to run out, however many clients wait. Nor do they where very
+//! many commands are heavy: only so many run at once as there is room for (`room.rs`).
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -21,13 +22,21 @@ use smallvec::SmallVec;
 use super::Server;
 use super::blockers::Waits;
 use super::holders::Holder;
+use super::room::{Place, Room};
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::keyspace::access::{Access, Hold, Pulse, SlotLock};
+use crate::shared::client::SharedClient;
 use crate::worker::WaitsFor;
 
 /// A command that has taken so long is heavy, in nanoseconds.
 const HEAVY_NS: u64 = 1_000_000;
+
+/// A command that waits for the gate for so long leaves its thread, whoever is alone behind it, in nanoseconds.
+const LONG_WAIT_NS: u64 = 5_000_000;
+
+/// Time between two looks of a heavy command whether anybody still wants its reply, in nanoseconds.
+const LOOK_NS: u64 = 1_000_000;
 
 /// How often a thread tries to hand its other work on, each time after twice as long: another thread needs a
 /// moment to come up, and where it is not there in time the work stays.
@@ -53,11 +62,12 @@ struct Heavy {
 #[derive(Debug, Default)]
 pub struct HeavyCommands {
     all: Mutex<Vec<Arc<Heavy>>>,
-    count: AtomicUsize,
     /// Commands that were heavy since the start.
     total: AtomicUsize,
     /// Commands on the whole keyspace that keep a thread waiting each.
     blocking: AtomicUsize,
+    /// How many of them run at once.
+    pub room: Room,
 }
 
 /// Commands on the whole keyspace that may keep a thread waiting each, at a time. They keep what they have done so
@@ -88,7 +98,7 @@ impl HeavyCommands {
     /// Whether any runs. One relaxed load, as every wait for a lock asks.
     #[inline]
     pub fn any(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0
+        self.room.any.load(Ordering::Relaxed) > 0
     }
 
     /// How many commands were heavy since the start.
@@ -113,7 +123,7 @@ impl HeavyCommands {
         if !self.is_full() {
             return None;
         }
-        self.all.lock().first().map(|heavy| Arc::clone(&heavy.holder))
+        self.oldest()
     }
 
     /// Takes a place among those that may keep a thread waiting.
@@ -156,6 +166,11 @@ impl HeavyCommands {
         }
     }
 
+    /// The one that began first, of those that run.
+    pub(super) fn oldest(&self) -> Option<Arc<Holder>> {
+        self.all.lock().first().map(|heavy| Arc::clone(&heavy.holder))
+    }
+
     /// The one that runs for this client.
     pub(super) fn of_client(&self, client: u64) -> Option<Arc<Holder>> {
         let all = self.all.lock();
@@ -173,13 +188,13 @@ impl HeavyCommands {
 
     fn enter(&self, heavy: &Arc<Heavy>) {
         self.all.lock().push(Arc::clone(heavy));
-        self.count.fetch_add(1, Ordering::Relaxed);
+        self.room.any.fetch_add(1, Ordering::Relaxed);
         self.total.fetch_add(1, Ordering::Relaxed);
     }
 
     fn leave(&self, heavy: &Arc<Heavy>) {
         self.all.lock().retain(|other| !Arc::ptr_eq(other, heavy));
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.room.any.fetch_sub(1, Ordering::Relaxed);
         // As in `Waiting::postpone`.
         fence(Ordering::SeqCst);
     }
@@ -205,11 +220,33 @@ pub(super) struct HeavyWatch<'s, 'r> {
     pub(super) counts_waits: bool,
     /// Whether replies to requests before it are not written yet: it does not keep its thread waiting with them.
     pub(super) keeps_replies: bool,
+    /// Whether its request may wait for room, to begin anew: it runs by itself, for the client that sent it.
+    pub(super) may_wait: bool,
     entered: RefCell<Option<Arc<Heavy>>>,
     tries: Cell<u32>,
     waits: RefCell<Option<Box<Waits>>>,
     /// When it last got a lock that it had waited for, in nanoseconds of the monotonic clock.
     got_ns: Cell<u64>,
+    /// Its place among those that run.
+    place: RefCell<Option<Place<'s>>>,
+    state: Cell<State>,
+    /// When it last looked whether its client is still there, in nanoseconds of the monotonic clock.
+    looked_ns: Cell<u64>,
+}
+
+/// What has become of a command that is watched over.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// It has the locks of its plan.
+    runs: bool,
+    /// It waits for a lock.
+    waits: bool,
+    /// It gave its place to others meanwhile.
+    gave_place: bool,
+    /// It is broken off, as there is no room for it.
+    lacks_room: bool,
+    /// It is broken off, as nobody wants its reply any more.
+    is_in_vain: bool,
 }
 
 impl<'s, 'r> HeavyWatch<'s, 'r> {
@@ -231,10 +268,104 @@ impl<'s, 'r> HeavyWatch<'s, 'r> {
             words: Cell::new(words),
             counts_waits: false,
             keeps_replies: false,
+            may_wait: false,
             entered,
             tries: Cell::new(0),
             waits,
             got_ns: Cell::new(0),
+            place: RefCell::new(None),
+            state: Cell::default(),
+            looked_ns: Cell::new(0),
+        }
+    }
+
+    /// Gives it the place that its request has waited for.
+    pub(super) fn give_place(&self, place: Place<'s>) {
+        self.place.replace(Some(place));
+    }
+
+    /// Whether it has a place.
+    pub(super) fn has_place(&self) -> bool {
+        self.place.borrow().is_some()
+    }
+
+    /// Whether it was broken off, as there is no room for it.
+    pub(super) fn lacks_room(&self) -> bool {
+        self.state.get().lacks_room
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.get();
+        change(&mut state);
+        self.state.set(state);
+    }
+
+    /// Whether it waits for the gate, or has just given up waiting for it, and that has taken long. Once it runs it
+    /// waits to the end.
+    #[inline]
+    pub(super) fn waits_long(&self) -> bool {
+        self.waits.borrow().is_some() && self.has_waited_long()
+    }
+
+    #[cold]
+    fn has_waited_long(&self) -> bool {
+        !self.state.get().runs && self.wanted_for_long() == Some(None)
+    }
+
+    /// The lock that it has waited for longer than it keeps its thread for the gate (`None`: the gate).
+    fn wanted_for_long(&self) -> Option<Option<SlotLock>> {
+        let now_ns = self.server.clock.monotonic_ns();
+        self.waits.borrow().as_ref().and_then(|waits| waits.wanted_for(now_ns, LONG_WAIT_NS))
+    }
+
+    /// Says that its command runs from now on, with its locks.
+    #[inline]
+    pub(super) fn begin(&self) {
+        self.change(|state| state.runs = true);
+    }
+
+    /// Takes a place among those that run: where there is none and it may begin anew it is broken off. Returns
+    /// whether it goes on.
+    #[cold]
+    fn enter_room(&self) -> bool {
+        let room = &self.server.heavy.room;
+        let place = match self.may_wait {
+            true => room.ask(None),
+            false => Some(room.take()),
+        };
+        let goes_on = place.is_some();
+        self.change(|state| state.lacks_room = !goes_on);
+        self.place.replace(place);
+        goes_on
+    }
+
+    /// As [`enter_room`](Self::enter_room), of one that has begun: only where it changes nothing it is broken off.
+    fn stay_in_room(&self) -> bool {
+        if self.has_place() || self.state.get().waits {
+            return true;
+        }
+        if self.may_give_up() {
+            return !self.lacks_room() && self.enter_room();
+        }
+        self.give_place(self.server.heavy.room.take());
+        true
+    }
+
+    /// Gives its place to others while it waits for long: it uses no processor.
+    fn lend_place(&self) {
+        if self.wanted_for_long().is_some() {
+            self.place.take();
+            self.change(|state| state.gave_place = true);
+        }
+    }
+
+    /// Looks whether its client is still there, where it may be broken off.
+    #[cold]
+    fn look(&self, now_ns: u64) {
+        self.looked_ns.set(now_ns);
+        let is_closing = |client: Arc<SharedClient>| client.is_closing();
+        if self.may_give_up() && self.server.clients.by_id(self.client).is_some_and(is_closing) {
+            self.change(|state| state.is_in_vain = true);
         }
     }
 
@@ -278,10 +409,14 @@ impl<'s, 'r> HeavyWatch<'s, 'r> {
 }
 
 impl HeavyWatch<'_, '_> {
-    fn enter(&self, access: &Access<'_, '_>, program: Option<&dyn Fn() -> String>) {
+    /// Enters it among the heavy commands. Returns whether it goes on.
+    fn enter(&self, access: &Access<'_, '_>, program: Option<&dyn Fn() -> String>) -> bool {
+        if !self.stay_in_room() {
+            return false;
+        }
         let locks = if access.is_alone() { None } else { Some(access.held().collect()) };
         if self.entered.borrow().as_ref().is_some_and(|entered| entered.locks == locks) {
-            return;
+            return true;
         }
         // Again where it holds other slots than it did: a reader in pieces that goes on without letting go.
         let request = (self.entry, self.words.get());
@@ -293,6 +428,7 @@ impl HeavyWatch<'_, '_> {
         if let Some(before) = self.entered.replace(Some(heavy)) {
             self.server.heavy.leave(&before);
         }
+        true
     }
 }
 
@@ -300,11 +436,16 @@ impl Pulse for HeavyWatch<'_, '_> {
     #[cold]
     fn beat(&self, access: &Access<'_, '_>) {
         let tries = self.tries.get();
-        let took_ns = self.server.clock.monotonic_ns().saturating_sub(self.began_ns);
+        let now_ns = self.server.clock.monotonic_ns();
+        let took_ns = now_ns.saturating_sub(self.began_ns);
         if tries < TRIES && took_ns >= HEAVY_NS << tries {
             self.tries.set(tries + 1);
-            self.enter(access, None);
-            (self.server.scripting.give_way())(HAND_OVER * (1 << tries));
+            if self.enter(access, None) {
+                (self.server.scripting.give_way())(HAND_OVER * (1 << tries));
+            }
+        }
+        if took_ns >= HEAVY_NS && now_ns.saturating_sub(self.looked_ns.get()) >= LOOK_NS {
+            self.look(now_ns);
         }
     }
 
@@ -314,11 +455,15 @@ impl Pulse for HeavyWatch<'_, '_> {
         self.server.health.workers.set_waits(Some(lock.map_or(WaitsFor::Gate, slot)));
         let now_ns = self.server.clock.monotonic_ns();
         self.waits.borrow_mut().get_or_insert_default().begin(lock, now_ns);
+        self.change(|state| state.waits = true);
     }
 
     #[cold]
     fn still_waits(&self) {
         self.waits.borrow_mut().get_or_insert_default().go_on(self.server, self.client);
+        if self.has_place() {
+            self.lend_place();
+        }
     }
 
     #[cold]
@@ -332,18 +477,38 @@ impl Pulse for HeavyWatch<'_, '_> {
         if self.counts_waits && has_it {
             self.server.stats.lock_waits.note(self.entry.counted_as, waits.take_request_ns());
         }
+        let gave_place = self.state.get().gave_place;
+        self.change(|state| (state.waits, state.gave_place) = (false, false));
+        if gave_place || self.entered.borrow().is_some() && !self.has_place() {
+            self.give_place(self.server.heavy.room.take());
+        }
     }
 
     #[cold]
     fn is_slow(&self, access: &Access<'_, '_>, program: Option<&dyn Fn() -> String>) {
-        self.enter(access, program);
+        let _ = self.enter(access, program);
     }
 
     #[cold]
     fn long(&self, access: &Access<'_, '_>) {
-        self.enter(access, None);
-        // What follows may not count its work, so this is where to try more than once.
-        self.hand_over();
+        if self.enter(access, None) {
+            // What follows may not count its work, so this is where to try more than once.
+            self.hand_over();
+        }
+    }
+
+    #[cold]
+    fn has_room(&self) -> bool {
+        !self.may_wait || self.has_place() || self.enter_room()
+    }
+
+    #[cold]
+    fn may_lack_room(&self) -> bool {
+        self.may_wait && !self.has_place() && self.server.heavy.room.is_full()
+    }
+
+    fn may_use_two(&self) -> bool {
+        self.server.heavy.room.running() <= 1
     }
 
     fn may_block(&self) -> bool {
@@ -377,7 +542,8 @@ impl Pulse for HeavyWatch<'_, '_> {
     }
 
     fn has_given_up(&self) -> bool {
-        self.gave_up_at().is_some()
+        let State { lacks_room, is_in_vain, .. } = self.state.get();
+        lacks_room || is_in_vain || self.gave_up_at().is_some()
     }
 }
 

@@ -41,6 +41,7 @@ pub(crate) mod replies;
 mod request;
 pub(crate) mod rights;
 mod role;
+pub mod room;
 pub mod saving;
 pub(crate) mod serve_waiting;
 mod simulate;

@@ -91,7 +91,7 @@ impl Server {
             }
             Outcome::Busy(holder) => {
                 batch.is_blocked_by(holder);
-                return Some(Stop::Busy);
+                return Some(if batch.lacks_room { Stop::NoRoom } else { Stop::Busy });
             }
             Outcome::Paused => return Some(Stop::Paused),
             Outcome::Refused(_) => return None,

@@ -63,9 +63,10 @@ impl Server {
         if let Some(element) = entry.spec.element {
             fetch_elements(entry, requests, element, database);
         }
-        let give_up = || self.is_slow();
         let mut watch = HeavyWatch::new(self, batch.clock_ns, client.shared.id, entry, &[]);
         watch.counts_waits = batch.held.is_none();
+        let is_own = !client.is_loader;
+        let give_up = || self.is_slow() || is_own && watch.waits_long();
         let settings =
             self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
         let (number, version, hold) = (client.database, client.version, Hold::Shared(shared));

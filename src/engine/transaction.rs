@@ -17,6 +17,8 @@ use crate::error::CommandError;
 use crate::keyspace::KeyId;
 use crate::keyspace::access::SlotLock;
 use crate::keyspace::key_hash::slot_of_hash;
+use crate::keyspace::record::{Record, ValueRef};
+use crate::keyspace::table;
 use crate::shared::client::names;
 
 /// Requests between MULTI and EXEC.
@@ -160,6 +162,37 @@ impl Server {
             write: false,
         }));
         keys::normalize(plan);
+    }
+
+    /// Whether the client's transaction may take long, as far as can be told before it has its locks: by the number of
+    /// its requests, and by the values of the keys of those that may go through a whole value.
+    #[cold]
+    pub(super) fn transaction_may_be_long(&self, client: &Client) -> bool {
+        /// So many requests take long in themselves.
+        const MANY: usize = 2500;
+        /// Going through so many elements may take long, 20 units of work for each.
+        const LARGE: usize = 2500;
+        let Some(transaction) = &client.transaction else { return false };
+        let gate = &self.keyspace.gate;
+        let database = self.keyspace.physical_if_used(gate.shown(client.database));
+        let is_large = |name: &[u8]| {
+            let key = self.keyspace.hasher().key(name);
+            let table = database.and_then(|database| database.try_read_slot(key.slot()));
+            let value = table.as_ref().and_then(|table| table::find(table, &key)).map(Record::value);
+            matches!(value, Some(ValueRef::Object(object)) if object.elements() >= LARGE)
+        };
+        let is_long = |queued: &QueuedRequest| {
+            let spec = &self.commands.entries()[queued.command].spec;
+            let (words, mut found) = (queued.request.arguments(), false);
+            if spec.flags.has(Flags::WHOLE_KEYSPACE) && !spec.flags.has(Flags::PASSES_NO_GATE) {
+                return database.is_some_and(|database| database.len() >= LARGE);
+            }
+            if !spec.flags.has(Flags::FAST) {
+                keys::for_each_key(spec, &words, |position| found |= is_large(words[position.argument]));
+            }
+            found
+        };
+        transaction.requests.len() >= MANY || transaction.requests.iter().any(is_long)
     }
 
     /// Ends the watch over all keys.

@@ -61,6 +61,9 @@ const FAR_MS: u64 = 3_600_000;
 /// How long a waiting client's request that is due, but held up, rests before it is tried again, in milliseconds.
 const HELD_RETRY_MS: u64 = 100;
 
+/// Longest time for which a client waits for room without a look whether there is some: it is woken before.
+const ROOM_RETRY: Duration = Duration::from_secs(1);
+
 /// Why a connection ends.
 pub(super) enum End {
     /// The client left or broke the protocol, or the server closes it. Replies were written as far as
@@ -345,8 +348,30 @@ impl Connection {
                 let held_up = self.session.server.held_up.enter();
                 tokio::time::sleep(held_up.pause()).await;
             }
+            Stop::NoRoom => self.wait_for_room().await?,
         }
         if self.session.client.shared.is_closing() { Err(End::Closed) } else { Ok(()) }
+    }
+
+    /// Waits until the client is woken, as there may be room for its request. Bytes that come meanwhile wait in the
+    /// input.
+    async fn wait_for_room(&mut self) -> Result<(), End> {
+        self.write_some().await.map_err(End::Failed)?;
+        let shared = std::sync::Arc::clone(&self.session.client.shared);
+        shared.blocked.store(true, Ordering::Relaxed);
+        let end = self.woken_for_room().await;
+        shared.blocked.store(false, Ordering::Relaxed);
+        end
+    }
+
+    async fn woken_for_room(&mut self) -> Result<(), End> {
+        loop {
+            match self.wait_held(ROOM_RETRY).await? {
+                Some(Woken::Read) => {}
+                Some(woken) => return self.follow_call(woken),
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Does what a command asked the connection for.

@@ -113,6 +113,7 @@ mod replica_clients;
 mod replica_faults;
 mod replication;
 mod replication_peers;
+mod room;
 mod save_faults;
 mod saving;
 mod scripting;

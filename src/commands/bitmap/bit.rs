@@ -199,7 +199,7 @@ fn bitcount(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let mut number = itoa::Buffer::new();
     let bytes = cx.read_string(&key, &mut number)?.unwrap_or_default();
-    cx.keys.expect(bytes.len() / 64);
+    cx.keys.expect(bytes.len() / 64)?;
     let count = match part.bits_of(bytes.len()) {
         Some((first, last)) if !part.is_backwards() => bits::count_ones_between(bytes, first, last),
         _ => 0,
@@ -222,9 +222,10 @@ fn bitpos(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         // A missing key is zeros without end.
         None if wanted => NONE,
         None => 0,
-        Some(bytes) => match part.bits_of(bytes.len()).inspect(|_| cx.keys.expect(bytes.len() / 64)) {
+        Some(bytes) => match part.bits_of(bytes.len()).map(|bits| (cx.keys.expect(bytes.len() / 64), bits)) {
             None => NONE,
-            Some((first, last)) => match bits::find(bytes, wanted, first, last) {
+            Some((Err(lacks_room), _)) => return Err(lacks_room.into()),
+            Some((Ok(()), (first, last))) => match bits::find(bytes, wanted, first, last) {
                 Some(bit) => bit as i64,
                 // Without an end in the request, the zeros behind the last byte count too.
                 None if !wanted && part.end.is_none() => 8 * bytes.len() as i64,
@@ -302,10 +303,13 @@ fn bitop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let mut result: Option<Vec<u8>> = None;
     let (mut others, mut once) = (Vec::new(), OnlyOnce::default());
     for index in 3..arguments.len() {
+        cx.keys.may_take(&cx.key(arguments, index), usize::MAX, 4)?;
+    }
+    for index in 3..arguments.len() {
         let key = cx.key(arguments, index);
         let mut number = itoa::Buffer::new();
         let bytes = cx.read_string(&key, &mut number)?.unwrap_or_default();
-        cx.keys.expect(bytes.len() / 16);
+        cx.keys.announce(bytes.len() / 16);
         match (&mut result, operation) {
             (_, Operation::Not) => result = Some(bytes.iter().map(|byte| !byte).collect()),
             (_, Operation::One) => once.add(bytes),

@@ -64,7 +64,7 @@ fn clusterscan(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     let end = if slot.or(one_slot).is_some() { at + 1 } else { SLOT_COUNT };
     let from = if is_own { u64::from(u32::try_from(position).unwrap_or(0)) } else { 0 };
-    let (next, found) = page_of_keys(cx, (at as u64) << 32 | from, &options, at..end);
+    let (next, found) = page_of_keys(cx, (at as u64) << 32 | from, &options, at..end)?;
     let cursor = match next {
         0 => EDGE.to_vec(),
         next => {

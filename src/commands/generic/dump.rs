@@ -62,7 +62,7 @@ const fn restore_entry(name: &'static str) -> Command {
 
 fn dump(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    cx.keys.expect_elements(&key, usize::MAX, 5);
+    cx.keys.expect_elements(&key, usize::MAX, 5)?;
     match cx.keys.peek(&key).and_then(|record| payload(record, cx.keys.ended_ms)) {
         Some(payload) => cx.reply.bulk(&payload),
         None => {
@@ -129,7 +129,7 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let ttl_ms = args::int(arguments[2])?;
     let ttl_ms =
         u64::try_from(ttl_ms).map_err(|_| CommandError::text("ERR Invalid TTL value, must be >= 0"))?;
-    cx.keys.expect(arguments[3].len() / 16);
+    cx.keys.expect(arguments[3].len() / 16)?;
     let restored = rdb::restore(arguments[3], &limits(cx)).map_err(|error| {
         if let Some(further) = cx.server.upkeep.bad_payloads.take(cx.server.clock.now_ms()) {
             let kind = arguments[3].first().copied().unwrap_or_default();

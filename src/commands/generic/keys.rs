@@ -296,7 +296,7 @@ fn copy(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if from.bytes == to.bytes && target == cx.keys.database {
         return Err(CommandError::SameObject);
     }
-    cx.keys.expect_elements(&from, usize::MAX, 5);
+    cx.keys.expect_elements(&from, usize::MAX, 5)?;
     let Some(copied) = cx.read(&from).map(|record| record.duplicate(to.bytes)) else {
         cx.reply.int(0);
         return Ok(());

@@ -138,7 +138,7 @@ fn migrate(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     // From here to the last reply the keys stay locked and this thread waits, each step for a bounded time:
     // nobody may see or change a key between the moment its bytes are sent and the moment it is known where
     // it is. Its other connections go on elsewhere.
-    cx.keys.expect(usize::MAX);
+    cx.keys.announce(usize::MAX);
     let peer = cx.server.network().connect(&host, port, step_limit).map_err(failed)?;
     let mut target = Target { peer, requests: Vec::new(), sent: Vec::new(), refusal: None };
     // The greeting is exchanged before any key is sent: after a refused login or SELECT keys would go to a

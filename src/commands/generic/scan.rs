@@ -6,6 +6,7 @@ use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
 use crate::glob;
+use crate::keyspace::access::NoRoom;
 use crate::keyspace::database::Database;
 use crate::keyspace::key_hash::{SLOT_COUNT, key_slot};
 use crate::keyspace::record::is_expired;
@@ -84,8 +85,12 @@ fn randomkey(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
 fn keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let pattern = arguments[1];
     let now_ms = cx.keys.ended_ms;
-    let begun = cx.reply.begin_array();
     let slots = slots_of_pattern(cx, pattern);
+    if slots.len() == SLOT_COUNT && cx.keys.is_room_scarce() {
+        let keys = cx.keys.glance(cx.keys.database, Database::len).unwrap_or(0);
+        cx.keys.may_take_units(keys.saturating_mul(KEY_WORK))?;
+    }
+    let begun = cx.reply.begin_array();
     let find = |table: &SlotTable, reply: &mut Reply<'_>, count: &mut usize| {
         table::for_each(table, |record| {
             if !is_expired(record, now_ms) && (pattern == b"*" || glob::matches(pattern, record.key(), false))
@@ -138,7 +143,7 @@ fn scan_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let cursor = parse_u64(arguments[1]).ok_or(CommandError::InvalidCursor)?;
     let options = ScanOptions::parse(&arguments[2..], true)?;
     let slots = options.pattern.map_or(0..SLOT_COUNT, |pattern| slots_of_pattern(cx, pattern));
-    let (next, found) = page_of_keys(cx, cursor, &options, slots);
+    let (next, found) = page_of_keys(cx, cursor, &options, slots)?;
     cx.reply.array(2);
     cx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
     cx.reply.array(found.len());
@@ -150,18 +155,21 @@ fn scan_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 
 /// A step of a walk over the keys of `slots`: the next cursor, 0 at the end, and the names that the options
 /// select.
+///
+/// # Errors
+/// There is no room for so long a step.
 pub fn page_of_keys(
     cx: &mut Context<'_>,
     cursor: u64,
     options: &ScanOptions<'_>,
     slots: std::ops::Range<usize>,
-) -> (u64, Vec<Vec<u8>>) {
+) -> Result<(u64, Vec<Vec<u8>>), NoRoom> {
     let now_ms = cx.keys.ended_ms;
     let number = cx.keys.database;
     let (mut found, mut stale) = (Vec::new(), Vec::new());
     if options.count >= LONG_STEP {
         let keys = cx.keys.with_database(number, Database::len).unwrap_or(0);
-        cx.keys.expect(options.count.min(keys).saturating_mul(KEY_WORK));
+        cx.keys.expect(options.count.min(keys).saturating_mul(KEY_WORK))?;
     }
     let next = cx.keys.with_database(number, |database| {
         let lock = |slot| cx.keys.read_slot(number, database, slot);
@@ -178,5 +186,5 @@ pub fn page_of_keys(
         })
     });
     stale.iter().for_each(|key| cx.keys.note_stale(number, key));
-    (next.unwrap_or(0), found)
+    Ok((next.unwrap_or(0), found))
 }

@@ -307,7 +307,7 @@ fn elements(
     let Some(record) = cx.read(&key) else { return Ok(elements) };
     let ValueRef::Object(object) = record.value() else { return Err(CommandError::WrongType) };
     let range = |len| if options.unsorted { limits_of(options.limit, len) } else { 0..len };
-    cx.keys.expect(if options.unsorted { 1 } else { 20 } * object.free_effort());
+    cx.keys.expect(if options.unsorted { 1 } else { 20 } * object.free_effort())?;
     match object {
         Object::List(list) => {
             let range = range(list.len());

@@ -9,7 +9,7 @@ use crate::commands::sorted_set::entered::enter_whole;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
-use crate::keyspace::access::Access;
+use crate::keyspace::access::{Access, NoRoom};
 use crate::keyspace::change::EventClass;
 use crate::primitives::geohash::{Area, Point, Shape};
 use crate::types::zset::{ScoreBound, ZSet};
@@ -399,7 +399,7 @@ fn search(cx: &mut Context<'_>, arguments: &[&[u8]], form: Form) -> CommandResul
     };
     let options = Options::parse(arguments, form, &args::text(arguments[0]), place_of)?;
     let found = match (zset, &options.area) {
-        (Some(zset), Some(area)) => find(&cx.keys, zset, area, &options),
+        (Some(zset), Some(area)) => find(&cx.keys, zset, area, &options)?,
         _ => Vec::new(),
     };
     match options.target {
@@ -409,18 +409,30 @@ fn search(cx: &mut Context<'_>, arguments: &[&[u8]], form: Form) -> CommandResul
     Ok(())
 }
 
+/// Work of looking at a place, in the units of [`Access::work`].
+const PLACE_WORK: usize = 5;
+
 /// The members within the area, in the order and number asked for.
-fn find(keys: &Access<'_, '_>, zset: &ZSet, area: &Area, options: &Options) -> Vec<Found> {
+///
+/// # Errors
+/// There is no room for so much work.
+fn find(keys: &Access<'_, '_>, zset: &ZSet, area: &Area, options: &Options) -> Result<Vec<Found>, NoRoom> {
     let limit = options.count.unwrap_or(usize::MAX);
     let stop_at = if options.any { limit } else { usize::MAX };
     let mut found = Vec::new();
+    let ranks_of = |scores: std::ops::Range<f64>| {
+        zset.score_range(ScoreBound::Inclusive(scores.start), ScoreBound::Exclusive(scores.end))
+    };
+    if keys.is_room_scarce() {
+        let all: usize = area.scores().into_iter().map(|scores| ranks_of(scores).len()).sum();
+        keys.may_take_units(all * PLACE_WORK)?;
+    }
     for scores in area.scores() {
         if found.len() >= stop_at {
             break;
         }
-        let ranks = zset.score_range(ScoreBound::Inclusive(scores.start), ScoreBound::Exclusive(scores.end));
-        let within = zset.iter_ranks(ranks).filter_map(|(member, score)| {
-            keys.work(5);
+        let within = zset.iter_ranks(ranks_of(scores)).filter_map(|(member, score)| {
+            keys.work(PLACE_WORK);
             let point = Point::of_score(score);
             let distance = area.distance_m(point)? / options.unit_m;
             Some(Found { member: member.to_vec(), score, point, distance })
@@ -429,7 +441,7 @@ fn find(keys: &Access<'_, '_>, zset: &ZSet, area: &Area, options: &Options) -> V
         found.extend(within.take(room));
     }
     // Sorting, answering or storing them.
-    keys.expect(found.len() * 20);
+    keys.expect(found.len() * 20)?;
     // With COUNT and without ANY the nearest places are meant.
     let nearest = (options.count.is_some() && !options.any).then_some(Order::Nearest);
     match options.order.or(nearest) {
@@ -438,7 +450,7 @@ fn find(keys: &Access<'_, '_>, zset: &ZSet, area: &Area, options: &Options) -> V
         None => {}
     }
     found.truncate(limit);
-    found
+    Ok(found)
 }
 
 fn answer(cx: &mut Context<'_>, options: &Options, found: &[Found]) {

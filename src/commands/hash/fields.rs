@@ -349,7 +349,7 @@ fn hgetall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     };
     let count = hash.live_len(now_ms);
-    if cx.is_read_in_pieces(2 * count) {
+    if cx.is_read_in_pieces(2 * count)? {
         let empty = |reply: &mut Reply<'_>| reply.map(0);
         return collection::read_in_pieces::<Hash>(cx, &key, empty, |hash, at, reply| {
             if at == 0 {
@@ -397,7 +397,7 @@ fn list(
         return Ok(());
     };
     let count = hash.live_len(now_ms);
-    if cx.is_read_in_pieces(2 * count) {
+    if cx.is_read_in_pieces(2 * count)? {
         let empty = |reply: &mut Reply<'_>| reply.array(0);
         return collection::read_in_pieces::<Hash>(cx, &key, empty, |hash, at, reply| {
             if at == 0 {

@@ -62,7 +62,7 @@ fn hrandfield(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let there = hash.live_len(now_ms);
     if count >= 0 {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(there);
-        cx.keys.expect(count * collection::RANDOM_WORK);
+        cx.keys.expect(count * collection::RANDOM_WORK)?;
         write_head(&mut cx.reply, count, with_values);
         hash.random_distinct(count, &mut rng, now_ms, |field, value| {
             write_field(&mut cx.reply, field, with_values.then_some(value));

@@ -295,7 +295,7 @@ fn positive(argument: &[u8]) -> Result<usize, CommandError> {
 /// Pops `count` elements from an end into the reply, whose head is written already.
 fn take(cx: &mut Context<'_>, key: &HashedKey<'_>, end: End, count: usize) -> CommandResult {
     let limits = cx.server.settings.collections.list();
-    cx.keys.expect_elements(key, count, 3);
+    cx.keys.expect_elements(key, count, 3)?;
     if let Some(list) = collection::write::<List>(&mut cx.keys, key)? {
         if end == End::Head {
             let mut bulks = cx.reply.bulks(count);
@@ -387,6 +387,7 @@ fn linsert(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         cx.reply.int(0);
         return Ok(());
     }
+    cx.keys.may_take(&key, usize::MAX, 1)?;
     let Some(place) = first_place(&cx.keys, &key, arguments[3], End::Head) else {
         cx.reply.int(-1);
         return Ok(());
@@ -423,7 +424,7 @@ fn lrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Ok(());
     };
     let (first, count) = span(start, stop, list.len());
-    if cx.is_read_in_pieces(count) {
+    if cx.is_read_in_pieces(count)? {
         let empty = |reply: &mut Reply<'_>| reply.array(0);
         return collection::read_in_pieces::<List>(cx, &key, empty, |list, at, reply| {
             let (first, count) = span(start, stop, list.len());
@@ -455,12 +456,13 @@ fn lrem(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let from = if count < 0 { End::Tail } else { End::Head };
     let most = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
     if list.len() > LONG_SEARCH {
+        cx.keys.may_take(&key, usize::MAX, 1)?;
         // The search is counted; to remove what it finds is as much work again at most.
         if first_place(&cx.keys, &key, arguments[3], from).is_none() {
             cx.reply.int(0);
             return Ok(());
         }
-        cx.keys.expect_elements(&key, if most > 1 { usize::MAX } else { 1 }, 1);
+        cx.keys.announce_elements(&key, if most > 1 { usize::MAX } else { 1 }, 1);
     }
     let Some(list) = collection::write::<List>(&mut cx.keys, &key)? else { return Ok(()) };
     let removed = list.remove_value(arguments[3], most, from, &limits);
@@ -479,7 +481,7 @@ fn ltrim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if let Some(list) = collection::write::<List>(&mut cx.keys, &key)? {
         let before = list.len();
         let (first, count) = span(start, stop, before);
-        cx.keys.expect_elements(&key, before - count, 1);
+        cx.keys.expect_elements(&key, before - count, 1)?;
         let Some(list) = collection::write::<List>(&mut cx.keys, &key)? else { return Ok(()) };
         list.keep_range(first, count, &limits);
         collection::changed(cx, &key, EventClass::LIST, "ltrim", before - count);
@@ -524,6 +526,7 @@ fn lpos(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let from = if rank < 0 { End::Tail } else { End::Head };
     let max_compared = if max_compared == 0 { usize::MAX } else { max_compared };
     let skipped = rank.unsigned_abs() as usize - 1;
+    cx.keys.may_take(&key, max_compared, 1)?;
     let mut found =
         list.positions(arguments[2], from, max_compared, |count| cx.keys.work(count)).skip(skipped);
     match count {

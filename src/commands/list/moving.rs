@@ -109,7 +109,7 @@ impl Move {
         }
         // The other key's type is checked before anything is popped.
         let target_exists = collection::write::<List>(&mut cx.keys, &target)?.is_some();
-        cx.keys.expect_elements(&source, self.count, 4);
+        cx.keys.expect_elements(&source, self.count, 4)?;
         let mut moved = Vec::new();
         if let Some(list) = collection::write::<List>(&mut cx.keys, &source)? {
             for _ in 0..self.count.min(list.len()) {

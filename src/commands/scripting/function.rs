@@ -199,7 +199,7 @@ fn load(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
         [] => return Err(CommandError::WrongArity("function|load".into())),
     };
-    cx.keys.expect(source.len());
+    cx.keys.announce(source.len());
     let turn = change(cx)?;
     let names = add(cx, &turn, &[source], policy)?;
     enter_now(cx, arguments);
@@ -336,7 +336,7 @@ fn restore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
         _ => return Err(help::wrong_subcommand(cx, arguments)),
     };
-    cx.keys.expect(arguments[2].len());
+    cx.keys.announce(arguments[2].len());
     let max = cx.server.settings.bulk_max().max(0) as usize;
     let sources = payload::restore(arguments[2], crate::commands::generic::dump::footer_check(cx), max)
         .ok_or(CommandError::text("ERR DUMP payload version or checksum are wrong"))?;

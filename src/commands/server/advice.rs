@@ -87,7 +87,7 @@ pub(super) fn of_holders(server: &Server, readable: &ReadableKeys) -> String {
     if all.is_empty() {
         return String::new();
     }
-    let mut text = match server.held_up.count() {
+    let mut text = match server.held_up.count() + server.heavy.room.waiting() {
         0 => "These hold locks now:\n\n".to_owned(),
         1 => "These hold locks now, and a client waits:\n\n".to_owned(),
         count => format!("These hold locks now, and {count} clients wait:\n\n"),

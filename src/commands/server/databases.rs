@@ -117,7 +117,7 @@ fn flushall(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     if waits {
         // It waits for a snapshot, which waits until nobody is alone in the keyspace.
         cx.keys.let_others_in();
-        cx.keys.expect(usize::MAX);
+        cx.keys.announce(usize::MAX);
     }
     let is_saved = saving.is_some_and(|saving| saving.flushed(waits));
     if !is_saved {

@@ -299,7 +299,7 @@ fn sleep(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     } else {
         // The rest of the transaction or script has to happen later, so this thread sleeps: nothing else can
         // delay it. Its other connections go on elsewhere.
-        cx.keys.expect(usize::MAX);
+        cx.keys.announce(usize::MAX);
         std::thread::sleep(std::time::Duration::from_millis(milliseconds));
     }
     cx.reply.ok();
@@ -462,7 +462,7 @@ fn digest_of(record: &Record, keys: &Access<'_, '_>) -> Digest {
         ValueRef::Int(value) => digest = hash(&[value.to_string().as_bytes()]),
         ValueRef::Bytes(text) => digest = hash(&[text]),
         ValueRef::Object(Object::Text(text)) => {
-            keys.expect(text.len() / BYTES_A_UNIT);
+            keys.announce(text.len() / BYTES_A_UNIT);
             digest = hash(&[text]);
         }
         ValueRef::Object(Object::List(list)) => {
@@ -496,6 +496,7 @@ fn digest_value(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     cx.reply.array(arguments.len() - 2);
     for index in 2..arguments.len() {
         let key = cx.key(arguments, index);
+        cx.keys.may_take(&key, usize::MAX, ELEMENT_WORK)?;
         let digest = cx.keys.peek(&key).map(|record| digest_of(record, &cx.keys)).unwrap_or_default();
         cx.reply.bulk(hex(&digest).as_bytes());
     }
@@ -505,6 +506,8 @@ fn digest_value(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 fn digest(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let mut all = Digest::default();
     let now_ms = cx.keys.now_ms;
+    // How much it is nobody knows before.
+    cx.keys.may_take_units(usize::MAX)?;
     for number in 0..cx.keys.keyspace.database_count() {
         cx.keys.with_database(number, |database| {
             let lock = |slot| cx.keys.read_slot(number, database, slot);
@@ -558,7 +561,7 @@ fn reload(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return read_again(cx);
     }
     let saving = cx.server.saving().ok_or_else(failed)?;
-    cx.keys.expect(usize::MAX);
+    cx.keys.announce(usize::MAX);
     saving.reload(save, flush).map_err(|error| {
         tracing::error!(error, "DEBUG RELOAD");
         failed()
@@ -603,7 +606,7 @@ fn read_again(cx: &mut Context<'_>) -> CommandResult {
             // What has ended stays, as nobody has heard that it is gone.
             let read_again = |record: &Record| {
                 let payload = rdb::dump(record);
-                cx.keys.expect(payload.len() / BYTES_A_UNIT);
+                cx.keys.announce(payload.len() / BYTES_A_UNIT);
                 cx.keys.work(ELEMENT_WORK + payload.len() / BYTES_A_UNIT);
                 match rdb::restore(&payload, &limits) {
                     Ok(mut restored) => {

@@ -109,7 +109,7 @@ fn usage(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         index += 2;
     }
     let key = cx.key(arguments, 2);
-    cx.keys.expect_elements(&key, usize::MAX, 1);
+    cx.keys.expect_elements(&key, usize::MAX, 1)?;
     match cx.keys.memory_bytes(&key) {
         Some(bytes) => cx.reply.count(bytes),
         None => cx.reply.null(),

@@ -183,7 +183,7 @@ fn shutdown(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let blocked = &cx.client.shared.blocked;
     blocked.store(true, Relaxed);
     tracing::info!(client = cx.client.shared.id, "User requested shutdown...");
-    cx.keys.expect(usize::MAX);
+    cx.keys.announce(usize::MAX);
     let prepared = cx.server.prepare_end((save || nosave).then_some(save), force, !now);
     blocked.store(false, Relaxed);
     if prepared.is_err() {

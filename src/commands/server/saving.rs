@@ -56,7 +56,7 @@ const NO_FILES: CommandError = CommandError::text("ERR this server has no files"
 
 fn save(cx: &mut Context<'_>, _: &[&[u8]]) -> CommandResult {
     let saving = cx.server.saving().ok_or(NO_FILES)?;
-    cx.keys.expect(usize::MAX);
+    cx.keys.announce(usize::MAX);
     saving.save()?;
     cx.reply.ok();
     Ok(())
@@ -68,7 +68,7 @@ fn bgsave(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         if cx.origin == Origin::Transaction {
             return saving.save_in_background(Background::InTransaction);
         }
-        cx.keys.expect(usize::MAX);
+        cx.keys.announce(usize::MAX);
         saving.save_in_background(how)
     };
     let answer = match &arguments[1..] {

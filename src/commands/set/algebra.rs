@@ -321,7 +321,7 @@ fn read_all<'k>(
         Ok(set.map(|set| set.at(access.ended_ms)))
     };
     let sets: Sets<'k> = keys.iter().map(read).collect::<Result<_, CommandError>>()?;
-    access.expect(sets.iter().flatten().map(|set| set.len()).sum::<usize>() * 10);
+    access.expect(sets.iter().flatten().map(|set| set.len()).sum::<usize>() * 10)?;
     Ok(sets)
 }
 

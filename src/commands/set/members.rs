@@ -317,7 +317,7 @@ fn smembers(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
     let ended_ms = cx.keys.ended_ms;
     match collection::read::<Set>(&cx.keys, &key)?.map(|set| set.at(ended_ms)) {
-        Some(set) if cx.is_read_in_pieces(set.len()) => {
+        Some(set) if cx.is_read_in_pieces(set.len())? => {
             let empty = |reply: &mut Reply<'_>| reply.set(0);
             return collection::read_in_pieces::<Set>(cx, &key, empty, |set, at, reply| {
                 let set = set.at(ended_ms);
@@ -355,7 +355,7 @@ fn spop(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
         _ => return Err(CommandError::Syntax),
     };
-    cx.keys.expect_elements(&key, count.unwrap_or(1), 10);
+    cx.keys.expect_elements(&key, count.unwrap_or(1), 10)?;
     let (reply, is_journaled) = (&mut cx.reply, cx.changes.is_journaled());
     let take = |set: &mut Set| {
         let len = set.at(0).len();
@@ -422,7 +422,7 @@ fn srandmember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         None => cx.reply.bulk_or_null(set.random_of(len, &mut rng).as_deref()),
         Some(count @ 0..) => {
             let count = usize::try_from(count).unwrap_or(usize::MAX).min(len);
-            cx.keys.expect(count * collection::RANDOM_WORK);
+            cx.keys.expect(count * collection::RANDOM_WORK)?;
             cx.reply.array(count);
             set.random_distinct(count, &mut rng, |member| cx.reply.bulk(member));
         }

@@ -325,6 +325,7 @@ pub fn repeat(
     count: u64,
     mut write_one: impl FnMut(&mut Reply<'_>),
 ) -> CommandResult {
+    keys.may_take_units(usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(RANDOM_WORK))?;
     repeat_within(REPEATED_REPLY_MAX, reply, count, |reply| {
         keys.work(RANDOM_WORK);
         write_one(reply);
@@ -380,7 +381,7 @@ pub fn scan<T: Collection>(
     if options.no_values && !allows_no_values {
         return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
     }
-    cx.keys.expect_elements(&key, options.count, 10);
+    cx.keys.expect_elements(&key, options.count, 10)?;
     // The reply has the cursor before the elements, but it is known only after them: they are written into a
     // buffer of their own first.
     let mut elements = Vec::new();

@@ -235,7 +235,7 @@ fn read_all<'k>(
         Ok(Source { members, weight: 1.0 })
     };
     let sources: Sources<'k> = keys.iter().map(read).collect::<Result<_, CommandError>>()?;
-    access.expect(sources.iter().map(Source::len).sum::<usize>() * 20);
+    access.expect(sources.iter().map(Source::len).sum::<usize>() * 20)?;
     Ok(sources)
 }
 

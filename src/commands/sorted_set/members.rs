@@ -486,7 +486,7 @@ fn zrandmember(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         None => cx.reply.bulk_or_null(zset.random(&mut rng).map(|(member, _)| member).as_deref()),
         Some(count @ 0..) => {
             let count = usize::try_from(count).unwrap_or(usize::MAX).min(zset.len());
-            cx.keys.expect(count * collection::RANDOM_WORK);
+            cx.keys.expect(count * collection::RANDOM_WORK)?;
             write_head(&mut cx.reply, count, with_scores);
             zset.random_distinct(count, &mut rng, |member, score| {
                 write_member(&mut cx.reply, member, with_scores.then_some(score));

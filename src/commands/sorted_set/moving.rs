@@ -144,7 +144,7 @@ fn move_members(
         return Ok(false);
     }
     let limits = cx.server.settings.collections.zset();
-    cx.keys.expect_elements(&source, most, 20);
+    cx.keys.expect_elements(&source, most, 20)?;
     // The target is taken out while the source is changed. Its record keeps its expiry.
     let mut into = collection::write::<ZSet>(&mut cx.keys, &target)?.map(std::mem::take);
     let moved = match collection::write::<ZSet>(&mut cx.keys, &source) {

@@ -124,7 +124,7 @@ pub fn take(
     count: usize,
     in_pairs: bool,
 ) -> Result<usize, CommandError> {
-    cx.keys.expect_elements(key, count, 10);
+    cx.keys.expect_elements(key, count, 10)?;
     let Some(zset) = collection::write::<ZSet>(&mut cx.keys, key)? else { return Ok(0) };
     let len = zset.len();
     let count = count.min(len);

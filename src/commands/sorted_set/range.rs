@@ -198,7 +198,7 @@ fn range(cx: &mut Context<'_>, arguments: &[&[u8]], form: Form) -> CommandResult
         return Ok(());
     };
     let ranks = window.ranks(zset);
-    if cx.is_read_in_pieces(ranks.len() * if with_scores { 10 } else { 2 }) {
+    if cx.is_read_in_pieces(ranks.len() * if with_scores { 10 } else { 2 })? {
         return range_in_pieces(cx, &key, &window, with_scores);
     }
     write_ranks(&mut cx.reply, zset, ranks, window.reverse, with_scores);
@@ -263,7 +263,7 @@ fn zrangestore(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     match collection::read::<ZSet>(&cx.keys, &source)? {
         Some(zset) => {
             let ranks = window.ranks(zset);
-            cx.keys.expect(ranks.len() * 20);
+            cx.keys.expect(ranks.len() * 20)?;
             result.expect(ranks.len(), 0, &limits);
             for (member, score) in zset.iter_ranks(ranks) {
                 result.set(&member, score, &limits);
@@ -318,7 +318,7 @@ fn remove(cx: &mut Context<'_>, arguments: &[&[u8]], axis: Axis, event: &'static
     let ranks = window.ranks(zset);
     let removed = ranks.len();
     let emptied = removed == zset.len();
-    cx.keys.expect_elements(&key, if emptied { 0 } else { removed }, 10);
+    cx.keys.expect_elements(&key, if emptied { 0 } else { removed }, 10)?;
     let Some(zset) = collection::write::<ZSet>(&mut cx.keys, &key)? else { return Ok(()) };
     // A key that becomes empty is removed as a whole, and a big value freed in the background.
     if !emptied {

@@ -256,7 +256,7 @@ fn xautoclaim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let name = arguments[2];
     stream_with_group(cx, &key, name)?;
     // Each that is asked for may cost a look at ten.
-    cx.keys.expect_elements(&key, count.saturating_mul(10), 5);
+    cx.keys.expect_elements(&key, count.saturating_mul(10), 5)?;
     let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else { return Ok(()) };
     let Some(group) = stream.group_mut(name) else { return Ok(()) };
     let (consumer, is_new) = seen_consumer(group, arguments[3], now_ms);

@@ -466,6 +466,9 @@ fn range(
         return Ok(());
     }
     let count = count.unwrap_or(usize::MAX);
+    if count > LONG_RANGE && cx.keys.is_room_scarce() && stream.range(start, end).nth(LONG_RANGE).is_some() {
+        cx.keys.may_take_units(stream.len().min(count) * ENTRY_WORK)?;
+    }
     if backwards {
         write_entries(&cx.keys, &mut cx.reply, stream.range_back(start, end).take(count));
     } else {
@@ -473,6 +476,9 @@ fn range(
     }
     Ok(())
 }
+
+/// A range of so many entries may take long.
+pub(super) const LONG_RANGE: usize = 10_000;
 
 /// Work of writing an entry, in the units of [`Access::work`].
 pub(super) const ENTRY_WORK: usize = 5;
@@ -533,7 +539,7 @@ fn xtrim(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     // Where references are looked at, they are in each group.
     let each = if words.references == References::Keep { 1 } else { 1 + stream.groups().len() };
     let most = most_to_trim(stream, trim.to);
-    cx.keys.expect_elements(&key, most, each);
+    cx.keys.expect_elements(&key, most, each)?;
     let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else { return Ok(()) };
     let trimmed = stream.trim_with(&trim, words.references);
     let removed = trimmed.count();

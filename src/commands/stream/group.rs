@@ -380,6 +380,7 @@ fn xpending(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
                 Box::new(within.filter_map(|id| Some((id, group.pending(id)?))))
             }
         };
+    cx.keys.may_take_units(group.pending_count().min(range.count).saturating_mul(5))?;
     let begun = reply.begin_array();
     let mut count = 0;
     let wanted = wanted.inspect(|_| cx.keys.work(5));

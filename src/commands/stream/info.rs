@@ -161,7 +161,7 @@ fn stream(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         _ => return Err(help::wrong_subcommand(cx, arguments)),
     };
     let full = full.map(|count| if count == 0 { usize::MAX } else { count });
-    cx.keys.expect_elements(&key, full.unwrap_or(0), 20);
+    cx.keys.expect_elements(&key, full.unwrap_or(0), 20)?;
     let stream = stream_of(cx, &key)?;
     let mut out = Vec::new();
     let reply = &mut Reply::new(&mut out, cx.reply.version());

@@ -10,11 +10,14 @@ use crate::commands::shared::collection;
 use crate::commands::stream::budget::{Budget, Limits};
 use crate::commands::stream::claim::{seen_consumer, tell_new_consumer};
 use crate::commands::stream::entered::Member;
-use crate::commands::stream::entries::{ENTRY_WORK, STREAM, id, write_entry, write_id_and_fields};
+use crate::commands::stream::entries::{
+    ENTRY_WORK, LONG_RANGE, STREAM, id, write_entry, write_id_and_fields,
+};
 use crate::commands::stream::group::now_ms;
 use crate::engine::command::Command;
 use crate::engine::context::Context;
 use crate::error::{CommandError, CommandResult};
+use crate::keyspace::access::NoRoom;
 use crate::keyspace::key_hash::HashedKey;
 use crate::primitives::number::parse_i64;
 use crate::primitives::thin::Owned;
@@ -201,6 +204,9 @@ fn xread(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             continue;
         };
         let Some(start) = behind.next() else { continue };
+        if cx.keys.is_room_scarce() && stream.range(start, StreamId::MAX).nth(LONG_RANGE).is_some() {
+            cx.keys.may_take_units(stream.len().min(request.limits.most()) * ENTRY_WORK)?;
+        }
         let one = streams.begin_one(&mut cx.reply, key.bytes);
         let mut count = 0;
         for entry in stream.range(start, StreamId::MAX) {
@@ -341,10 +347,12 @@ fn xreadgroup(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         });
     }
     let now_ms = now_ms(cx);
+    for (at, from) in request.keys.clone().zip(&froms) {
+        expect_delivery(cx, &cx.key(arguments, at), &request, *from)?;
+    }
     let mut streams = Streams::new(&cx.reply, &request.limits);
     for (at, from) in request.keys.clone().zip(froms) {
         let key = cx.key(arguments, at);
-        expect_delivery(cx, &key, &request, from);
         let Some(stream) = collection::write::<Owned<Stream>>(&mut cx.keys, &key)? else { continue };
         let Some(is_new) = stream.group_mut(group).map(|group| seen_consumer(group, consumer, now_ms).1)
         else {
@@ -378,14 +386,26 @@ fn xreadgroup(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
 }
 
 /// Lets others know before very many entries are delivered.
-fn expect_delivery(cx: &Context<'_>, key: &HashedKey<'_>, request: &Request<'_>, from: From) {
+///
+/// # Errors
+/// There is no room for so much work.
+fn expect_delivery(
+    cx: &Context<'_>,
+    key: &HashedKey<'_>,
+    request: &Request<'_>,
+    from: From,
+) -> Result<(), NoRoom> {
     /// Work of delivering an entry, in the units of `Access::work`.
     const UNITS: usize = 2 * ENTRY_WORK;
     /// So many entries are delivered without a word.
     const FEW: usize = 4096;
-    let Some((name, consumer)) = request.member.filter(|_| request.limits.most() > FEW) else { return };
+    let Some((name, consumer)) = request.member.filter(|_| request.limits.most() > FEW) else {
+        return Ok(());
+    };
     let stream = cx.keys.peek(key).and_then(|record| collection::of_record::<Owned<Stream>>(record).ok());
-    let Some((stream, group)) = stream.and_then(|stream| Some((stream, stream.group(name)?))) else { return };
+    let Some((stream, group)) = stream.and_then(|stream| Some((stream, stream.group(name)?))) else {
+        return Ok(());
+    };
     let pending = || group.find(consumer).map_or(0, |index| group.consumer(index).pending_count());
     let most = match from {
         From::Pending(_) => pending(),
@@ -398,7 +418,7 @@ fn expect_delivery(cx: &Context<'_>, key: &HashedKey<'_>, request: &Request<'_>,
             unread + request.claim_idle_ms.map_or(0, |_| group.pending_count())
         }
     };
-    cx.keys.expect(most.min(request.limits.most()) * UNITS);
+    cx.keys.expect(most.min(request.limits.most()) * UNITS)
 }
 
 /// Enters into the journal what a consumer has read. `no_ack` tells of new entries whether they are not

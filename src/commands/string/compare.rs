@@ -129,7 +129,7 @@ fn is_digest_of(digest: &[u8], value: &[u8]) -> Result<bool, CommandError> {
 
 fn digest(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     let key = cx.key(arguments, 1);
-    cx.keys.expect_elements(&key, usize::MAX, 1);
+    cx.keys.expect_elements(&key, usize::MAX, 1)?;
     let mut number = itoa::Buffer::new();
     match cx.read_string(&key, &mut number)?.map(digest_of) {
         Some(digest) => cx.reply.bulk(digest.as_bytes()),

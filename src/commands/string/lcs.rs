@@ -46,7 +46,7 @@ pub fn lcs(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         return Err(CommandError::text("ERR If you want both the length and indexes, please just use IDX."));
     }
     check_size(first.len(), second.len(), cx.server.settings.bulk_max())?;
-    cx.keys.expect(first.len().saturating_mul(second.len()) / 8);
+    cx.keys.expect(first.len().saturating_mul(second.len()) / 8)?;
     if want_len {
         cx.reply.count(lengths(&first, &second, |_, _| {}) as usize);
         return Ok(());

@@ -421,7 +421,7 @@ pub fn store(cx: &mut Context<'_>, key: &HashedKey<'_>, value: &[u8], expire_at_
             return;
         }
     }
-    cx.keys.expect(value.len() / 64);
+    cx.keys.announce(value.len() / 64);
     let record = match number {
         Some(number) => Record::new_int(key.bytes, number, expire_at_ms),
         None => Record::new_string(key.bytes, value, expire_at_ms, false),

@@ -252,7 +252,7 @@ fn get(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         Some(record) => {
             let mut number = itoa::Buffer::new();
             let bytes = string_bytes(record, &mut number)?;
-            if cx.is_read_in_pieces(bytes.len() / 64) {
+            if cx.is_read_in_pieces(bytes.len() / 64)? {
                 return get_in_pieces(cx, &key);
             }
             cx.reply.bulk(bytes);
@@ -399,7 +399,7 @@ fn getrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
             let mut number = itoa::Buffer::new();
             let bytes = string_bytes(record, &mut number)?;
             let range = clamp_range(bytes.len(), start, end);
-            cx.keys.expect(range.len() / 64);
+            cx.keys.expect(range.len() / 64)?;
             cx.reply.bulk(&bytes[range]);
         }
         None => {
@@ -436,7 +436,7 @@ fn setrange(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
     }
     check_length(cx, offset, patch.len())?;
     let end = offset + patch.len();
-    cx.keys.expect(patch.len() / 64);
+    cx.keys.announce(patch.len() / 64);
     let new_length = change_bytes(cx, &key, offset..end, |bytes| {
         if bytes.len() < end {
             grow(bytes, end);
@@ -461,7 +461,7 @@ fn append(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         }
     };
     check_length(cx, length, tail.len())?;
-    cx.keys.expect(tail.len() / 64);
+    cx.keys.announce(tail.len() / 64);
     let new_length = change_bytes(cx, &key, length..length, |bytes| {
         make_room(bytes, tail.len());
         bytes.extend_from_slice(tail);

@@ -27,6 +27,20 @@ pub struct AccessCounts {
     pub left_out: RefCell<Vec<(usize, Box<[u8]>)>>,
 }
 
+impl AccessCounts {
+    /// Hits and misses up to now.
+    #[inline]
+    pub fn accesses(&self) -> (u64, u64) {
+        (self.hits.get(), self.misses.get())
+    }
+
+    /// Takes back the hits and misses of a command that was broken off and begins anew.
+    pub fn set_accesses(&self, (hits, misses): (u64, u64)) {
+        self.hits.set(hits);
+        self.misses.set(misses);
+    }
+}
+
 impl Access<'_, '_> {
     /// Returns the live record of `key` for a reading command: counts the hit or miss and stores the access
     /// clock.

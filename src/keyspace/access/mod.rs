@@ -34,6 +34,10 @@ use undo::UndoLog;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherType;
 
+/// There is no room for a command that takes long. It has changed nothing yet, and begins anew later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRoom;
+
 /// Keys under lock, for one command.
 pub struct Access<'g, 'b> {
     // Dropped in this order: the slots' locks before the gate.
@@ -106,6 +110,13 @@ pub trait Pulse {
     fn beat(&self, access: &Access<'_, '_>);
     /// The command is about to begin something that takes long, or to wait for a lock.
     fn long(&self, access: &Access<'_, '_>);
+    /// Takes a place among the commands that take long, before anything is changed. Where that fails the command has
+    /// to end with [`NoRoom`].
+    fn has_room(&self) -> bool;
+    /// Whether that would fail at present.
+    fn may_lack_room(&self) -> bool;
+    /// Whether nothing else takes long at present, so that the command may use two threads.
+    fn may_use_two(&self) -> bool;
     /// The command waits for a slot's lock from now on, or for the gate (`None`): it was not free when it was
     /// tried.
     fn begins_to_wait(&self, lock: Option<SlotLock>);
@@ -208,10 +219,29 @@ impl<'g, 'b> Access<'g, 'b> {
         self.settings.pulse.beat(self);
     }
 
-    /// Says how much work is to follow in one go, in the units of [`work`](Self::work): where that is much,
-    /// others are let know before it begins.
+    /// Says how much work is to follow in one go, in the units of [`work`](Self::work), before anything is changed or
+    /// told: where that is much, others are let know before it begins.
+    ///
+    /// # Errors
+    /// Too much else of that kind is under way: the command ends, and begins anew later.
     #[inline]
-    pub fn expect(&self, units: usize) {
+    pub fn expect(&self, units: usize) -> Result<(), NoRoom> {
+        if units >= LONG { self.expect_long() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn expect_long(&self) -> Result<(), NoRoom> {
+        if !self.settings.pulse.has_room() {
+            return Err(NoRoom);
+        }
+        self.settings.pulse.long(self);
+        Ok(())
+    }
+
+    /// As [`expect`](Self::expect), of a command that is not broken off: it may have changed something, or mostly
+    /// waits.
+    #[inline]
+    pub fn announce(&self, units: usize) {
         if units >= LONG {
             self.settings.pulse.long(self);
         }
@@ -219,17 +249,60 @@ impl<'g, 'b> Access<'g, 'b> {
 
     /// [`expect`](Self::expect)s work on the elements of a key's value, but on no more than `most`, `units`
     /// for each. 64 bytes of a string are an element.
+    ///
+    /// # Errors
+    /// As there.
     #[inline]
-    pub fn expect_elements(&self, key: &HashedKey<'_>, most: usize, units: usize) {
+    pub fn expect_elements(&self, key: &HashedKey<'_>, most: usize, units: usize) -> Result<(), NoRoom> {
+        if most.saturating_mul(units) < LONG {
+            return Ok(());
+        }
+        self.expect(self.elements(key, most).saturating_mul(units))
+    }
+
+    /// As [`expect_elements`](Self::expect_elements), of a command that is not broken off.
+    #[inline]
+    pub fn announce_elements(&self, key: &HashedKey<'_>, most: usize, units: usize) {
         if most.saturating_mul(units) >= LONG {
-            self.expect_many(key, most, units);
+            self.announce(self.elements(key, most).saturating_mul(units));
         }
     }
 
+    /// Says how much work on a key's elements may follow, as [`expect_elements`](Self::expect_elements) does: others
+    /// are let know once it turns out to be much.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub fn may_take(&self, key: &HashedKey<'_>, most: usize, units: usize) -> Result<(), NoRoom> {
+        if most.saturating_mul(units) < LONG || !self.settings.pulse.may_lack_room() {
+            return Ok(());
+        }
+        self.may_take_units(self.elements(key, most).saturating_mul(units))
+    }
+
+    /// Whether there is no room at present for a command that takes long: so it is worth a look beforehand.
+    #[inline]
+    pub fn is_room_scarce(&self) -> bool {
+        self.settings.pulse.may_lack_room()
+    }
+
+    /// The same for so many units of work.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub fn may_take_units(&self, units: usize) -> Result<(), NoRoom> {
+        let pulse = self.settings.pulse;
+        if units < LONG || !pulse.may_lack_room() || pulse.has_room() { Ok(()) } else { Err(NoRoom) }
+    }
+
+    /// The number of elements of a key's value, 0 for a string.
     #[cold]
-    fn expect_many(&self, key: &HashedKey<'_>, most: usize, units: usize) {
-        if let Some(ValueRef::Object(object)) = self.peek_even_ended(key).map(Record::value) {
-            self.expect(object.elements().min(most).saturating_mul(units));
+    fn elements(&self, key: &HashedKey<'_>, most: usize) -> usize {
+        match self.peek_even_ended(key).map(Record::value) {
+            Some(ValueRef::Object(object)) => object.elements().min(most),
+            _ => 0,
         }
     }
 

@@ -95,8 +95,9 @@ impl<'g> Access<'g, '_> {
     }
 
     /// Walks as [`walk`](Self::walk) does, on two threads where the database has very many keys, other
-    /// commands may run and there is more than one worker: another thread visits the upper half of the slots,
-    /// with `there`, up to one that somebody holds for long. All others are visited with `here`.
+    /// commands may run, nothing else takes long and there is more than one worker: another thread visits the
+    /// upper half of the slots, with `there`, up to one that somebody holds for long. All others are visited
+    /// with `here`.
     pub fn walk_on_two(
         &self,
         number: usize,
@@ -116,6 +117,12 @@ impl<'g> Access<'g, '_> {
             return self.walk_of(number, physical, slots, here);
         }
         self.settings.pulse.long(self);
+        if self.settings.pulse.has_given_up() {
+            return;
+        }
+        if !self.settings.pulse.may_use_two() {
+            return self.walk_of(number, physical, slots, here);
+        }
         let (middle, end, worker) = (slots.start + slots.len() / 2, slots.end, crate::worker::current());
         let visit = &mut there;
         // The first slot that the other thread has not visited.
@@ -171,6 +178,9 @@ impl<'g> Access<'g, '_> {
     /// Locks a slot of a database with this number shared, for work on the whole keyspace. What holds it may hold
     /// it for long. `None` where the command has given up: what it answers does not count, as it begins anew.
     pub fn read_slot<'d>(&self, number: usize, database: &'d Database, slot: usize) -> Option<ReadSlot<'d>> {
+        if self.settings.pulse.has_given_up() {
+            return None;
+        }
         let try_lock = || database.try_read_slot(slot);
         let at_once = || {
             std::hint::spin_loop();

@@ -33,7 +33,7 @@ pub(super) fn big_keys(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResu
     let keyspace = cx.keys.keyspace;
     let sizes = &keyspace.sizes;
     expect_sizes(sizes)?;
-    cx.keys.expect(sizes.known_max());
+    cx.keys.expect(sizes.known_max())?;
     cx.keys.measure_stale();
     let readable = cx.server.readable_keys(cx.client, cx.command, arguments);
     let numbers = numbers(cx);

@@ -67,7 +67,7 @@ pub(super) fn prefixes(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResu
         return Err(CommandError::text("ERR SEPARATOR must not be empty"));
     }
     expect_sizes(&cx.keys.keyspace.sizes)?;
-    cx.keys.expect(cx.keys.keyspace.sizes.known_max());
+    cx.keys.expect(cx.keys.keyspace.sizes.known_max())?;
     cx.keys.measure_stale();
     let (number, now_ms) = (cx.keys.database, cx.keys.now_ms);
     let mut selected = numbers(cx);

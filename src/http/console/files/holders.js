@@ -2,7 +2,6 @@
 
 import { call, may, mayChange } from './api.js';
 import { CHANGE, attempt, button, confirmed, h, panel, table } from './dom.js';
-import { figures } from './figures.js';
 import { counted, micros } from './format.js';
 
 // What held locks when it was last asked, so that a view can begin with it.
@@ -45,14 +44,13 @@ export function holdersPanel(all) {
     table('What is in the way', columns, rows));
 }
 
-// Buttons that end a script, and close the connection of a client. Once others hear BUSY for a script, CLIENT KILL does, too.
+// Buttons that end a script, and close the connection of a client, which breaks off what only looks at all keys.
 function ends({ program: kind, client, address }) {
-  const isHeard = !kind || figures.troubles.every((trouble) => trouble.kind !== 'script');
   return [
     kind && mayChange(`${kind}|kill`) ? button('End', (event) => ask(event, `End the ${kind}?`,
       `${kind.toUpperCase()} KILL ends it, unless it has changed something already.`, 'End', [kind.toUpperCase(), 'KILL']), { class: 'danger', 'aria-label': `End the ${kind} of client ${client}` }) : null,
-    address && isHeard && mayChange('client|kill') ? button('Kill', (event) => ask(event, 'Kill this client?',
-      `The connection of ${address} is closed. What it runs may go on to its end.`, 'Kill', ['CLIENT', 'KILL', 'ID', client]), { class: 'danger', 'aria-label': `Kill client ${client}` }) : null,
+    address && mayChange('client|kill') ? button('Kill', (event) => ask(event, 'Kill this client?',
+      `The connection of ${address} is closed. What only looks at all keys is broken off, anything else that it runs goes on to its end.`, 'Kill', ['CLIENT', 'KILL', 'ID', client]), { class: 'danger', 'aria-label': `Kill client ${client}` }) : null,
   ];
 }
 
