@@ -26,6 +26,7 @@ use crate::keyspace::prefetch;
 use crate::primitives::same::same;
 use crate::resp::decode::Decoder;
 use crate::shared::clock::Moment;
+use crate::shared::slow_requests::Longest;
 use crate::shared::stats::Counter;
 
 /// A batch ends early when so many bytes of replies wait: they are sent before more are made.
@@ -197,6 +198,8 @@ pub(super) struct Batch<'s> {
     pub(super) gave_up_ns: u64,
     /// The lock for whose sake it was broken off, if it was (`None`: the gate).
     pub(super) gave_up_at: Option<Option<SlotLock>>,
+    /// What took longest of the transaction that ran last.
+    pub(super) longest: Option<Box<Longest>>,
     /// Whether it was broken off as there is no room for it.
     pub(super) lacks_room: bool,
     /// Numbers of the client's requests that were slow.
@@ -432,6 +435,7 @@ impl Server {
             blocked_by: None,
             gave_up_ns: 0,
             gave_up_at: None,
+            longest: None,
             lacks_room: false,
             slow: Vec::new(),
             executed: 0,

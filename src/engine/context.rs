@@ -21,6 +21,8 @@ use crate::keyspace::reaper::FreeReason;
 use crate::keyspace::record::{Record, RecordBox, ValueRef};
 use crate::keyspace::value::Object;
 use crate::resp::encode::Reply;
+use crate::shared::commandlog::cut;
+use crate::shared::slow_requests::Longest;
 use crate::shared::stats::Counter;
 use crate::shared::waiter::WaitFor;
 
@@ -58,7 +60,12 @@ pub struct Context<'a> {
     /// Key of the last nested command, with its hash. A script mostly uses one key again and again, so its
     /// hash is not computed for each call.
     pub last_key: Option<(SmallVec<[u8; LAST_KEY_MAX]>, u64)>,
+    /// The request of a transaction that has taken longest so far, of those that were not quick.
+    pub longest: Option<Box<Longest>>,
 }
+
+/// A request of a transaction that took less is not what made it slow, in nanoseconds.
+const LONGEST_MIN_NS: u64 = 100_000;
 
 /// Longest key, in bytes, that `last_key` holds: it then needs no allocation.
 const LAST_KEY_MAX: usize = 40;
@@ -130,6 +137,7 @@ impl<'a> Context<'a> {
             dirty: 0,
             command,
             last_key: None,
+            longest: None,
         }
     }
 
@@ -387,12 +395,24 @@ impl<'a> Context<'a> {
             self.server.note_nested_accesses(entry, arguments, self.keys.database);
         }
         self.told_of(entry, arguments, took_ns, start, result.is_err());
+        let slept_ns = After::sleep_ns(self.after.as_ref());
+        if took_ns + slept_ns >= LONGEST_MIN_NS && origin == Origin::Transaction {
+            self.note_longest(entry, arguments, took_ns + slept_ns);
+        }
         // What the connection is to do then is remembered; the outer command has nothing of its own to ask.
         let after = self.after.take();
         (self.command, self.planned, self.origin, self.after) = outer;
         self.after = after.or(self.after.take());
         self.keys.database = self.client.database;
         result
+    }
+
+    #[cold]
+    fn note_longest(&mut self, entry: &Entry, arguments: &[&[u8]], took_ns: u64) {
+        if self.longest.as_ref().is_none_or(|longest| longest.took_ns < took_ns) {
+            let arguments = cut(entry, arguments, self.server.kept_of_request());
+            self.longest = Some(Box::new(Longest { took_ns, arguments }));
+        }
     }
 
     /// Enters the keys that a tracking client is about to read, while they are locked. A script enters the

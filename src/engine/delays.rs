@@ -13,6 +13,7 @@ use super::client::Client;
 use super::holders::Holder;
 use super::observe::Done;
 use super::room::Ticket;
+use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::config::Directive;
 use crate::keyspace::access::SlotLock;
@@ -287,6 +288,7 @@ impl Server {
             arguments: cut(done.entry, done.arguments, self.kept_of_request()),
             key: self.first_key(done.entry, done.arguments),
             program: self.program_in_words(done.entry, done.arguments),
+            longest: if done.entry.spec.flags.has(Flags::RUNS_QUEUE) { batch.longest.take() } else { None },
             blocked_by,
             client: done.client.id,
             address: done.client.address.clone(),

@@ -322,6 +322,9 @@ impl Server {
         }
         let failed = context.settle(result, start);
         batch.dirty += context.dirty;
+        if flags.has(Flags::RUNS_QUEUE) {
+            batch.longest = context.longest.take();
+        }
         Waits::note(&mut batch.waits, watch.take_waits());
         // That of a request which was held before counts with that (`end_held`).
         if batch.waits.is_some() && batch.held.is_none() {

@@ -87,6 +87,8 @@ pub struct SlowRequest {
     pub key: Option<Vec<u8>>,
     /// The script or function that it ran, in words; empty for others.
     pub program: String,
+    /// Of a transaction the request that took longest; `None` for others, and where all were quick.
+    pub longest: Option<Box<Longest>>,
     /// Who held the lock that it waited for, in words; empty where that is not known.
     pub blocked_by: String,
     /// Id of the client.
@@ -95,6 +97,15 @@ pub struct SlowRequest {
     pub address: String,
     /// Name of the client (CLIENT SETNAME).
     pub name: String,
+}
+
+/// The request of a transaction that took longest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Longest {
+    /// How long it took, in nanoseconds.
+    pub took_ns: u64,
+    /// The request, cut.
+    pub arguments: Vec<Vec<u8>>,
 }
 
 /// The latest of them, and the sums of all.

@@ -40,6 +40,35 @@ fn blocked_by(slow: &Value) -> String {
     slow.field("blocked-by").text()
 }
 
+/// Of a transaction the request is told that took longest, without secrets; of others none, whatever ran before.
+#[test]
+fn what_is_told_of_a_transaction() {
+    let server = server(&[("enable-debug-command", "yes")]);
+    let mut client = server.client();
+    client.check("KVARTS SLOW RESET", "+OK~");
+    for request in ["MULTI", "SET k v", "DEBUG SLEEP 0.002", "ACL SETUSER u >secret", "EXEC"] {
+        client.send_command(request);
+    }
+    // In one pipeline with it.
+    client.send_command("GET k");
+    client.send_command("MULTI");
+    client.send_command("EXEC");
+    for reply in ["+OK~", "+QUEUED~", "+QUEUED~", "+QUEUED~", "*3~+OK~+OK~+OK~", "$1~v~", "+OK~", "*0~"] {
+        client.check_next(reply);
+    }
+    let all = client.value("KVARTS SLOW GET").items();
+    let told = |slow: &Value| {
+        let longest = slow.field("longest-command").texts().join(" ");
+        (slow.field("command").texts().join(" "), longest, slow.field("longest-us").int())
+    };
+    let mut transactions = all.iter().map(told).filter(|(command, ..)| command == "EXEC");
+    assert_eq!(transactions.next(), Some(("EXEC".to_owned(), String::new(), 0)));
+    let (_, longest, us) = transactions.next().expect("the first one");
+    assert!(longest == "DEBUG SLEEP 0.002" && us >= 2_000, "{longest}: {us}");
+    let others = all.iter().map(told).filter(|(command, ..)| command != "EXEC");
+    others.for_each(|(command, longest, us)| assert_eq!((longest.as_str(), us), ("", 0), "{command}"));
+}
+
 #[test]
 fn what_is_told_of_a_request() {
     let server = server(&[]);
@@ -58,6 +87,8 @@ fn what_is_told_of_a_request() {
         "time-ms",
         "command",
         "program",
+        "longest-command",
+        "longest-us",
         "total-us",
         "parts-us",
         "blocked-by",
@@ -87,7 +118,7 @@ fn what_is_told_of_a_request() {
     client.check("KVARTS SLOW GET x", "-ERR count should be greater than or equal to -1~");
     let mut client = server.client3();
     let reply = client.raw("KVARTS SLOW GET 1");
-    assert!(reply.starts_with("*1~%10~$2~id~:"), "{reply}");
+    assert!(reply.starts_with("*1~%12~$2~id~:"), "{reply}");
     assert!(reply.contains("~$8~parts-us~%6~$4~lock~:0~$5~pause~:0~$5~evict~:0~$3~run~:"), "{reply}");
     client.check("KVARTS SLOW LOCKS get", "%0~");
     client.check("MULTI", "+OK~");

@@ -78,6 +78,11 @@ fn request_in_words(request: &SlowRequest, readable: &ReadableKeys) -> String {
         let key = request.key.as_ref().map(|key| format!(", on key `{}`", shown(key)));
         text.push_str(&format!(" ({}{})", request.program, key.unwrap_or_default()));
     }
+    if let Some(longest) = &request.longest {
+        let words = longest.arguments.iter().take(count).map(|word| shown(word));
+        let words = words.collect::<Vec<_>>().join(" ");
+        text.push_str(&format!(" (longest of its requests: `{words}`, {} ms)", longest.took_ns / 1_000_000));
+    }
     format!("{text} of {}", client_in_words(request.client, &request.address, &request.name))
 }
 
@@ -316,6 +321,7 @@ pub(super) fn of_large_things(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shared::slow_requests::Longest;
 
     #[test]
     fn words_are_cut_and_cannot_break_a_line() {
@@ -337,6 +343,18 @@ mod tests {
             program: "script 1a".to_owned(),
             ..SlowRequest::default()
         };
+        let transaction = SlowRequest {
+            arguments: vec![b"EXEC".to_vec()],
+            longest: Some(Box::new(Longest {
+                took_ns: 7_000_000,
+                arguments: vec![b"LPOS".to_vec(), b"l".to_vec()],
+            })),
+            ..SlowRequest::default()
+        };
+        let expected = "`EXEC` (longest of its requests: `LPOS l`, 7 ms) of client 0 at ";
+        assert_eq!(request_in_words(&transaction, &every), expected);
+        let expected = "`EXEC` (longest of its requests: `LPOS`, 7 ms) of client 0 at ";
+        assert_eq!(request_in_words(&transaction, &none), expected);
         let expected = "`EVAL return 'x'` (script 1a, on key `it's`) of client 0 at ";
         assert_eq!(request_in_words(&script, &every), expected);
         assert_eq!(request_in_words(&script, &none), "`EVAL ...` of client 0 at ");

@@ -48,11 +48,12 @@ fn get(cx: &mut Context<'_>, count: usize) -> CommandResult {
 }
 
 fn reply_request(cx: &mut Context<'_>, request: &SlowRequest) {
-    let SlowRequest { id, at_ms, parts, arguments, key: _, program, blocked_by, client, address, name } =
-        request;
+    let SlowRequest {
+        id, at_ms, parts, arguments, program, longest, blocked_by, client, address, name, ..
+    } = request;
     let reply = &mut cx.reply;
     let us = |ns: u64| (ns / 1000) as i64;
-    reply.map(10);
+    reply.map(12);
     reply.bulk(b"id");
     reply.int(*id as i64);
     reply.bulk(b"time-ms");
@@ -62,6 +63,12 @@ fn reply_request(cx: &mut Context<'_>, request: &SlowRequest) {
     arguments.iter().for_each(|argument| reply.bulk(argument));
     reply.bulk(b"program");
     reply.bulk(program.as_bytes());
+    reply.bulk(b"longest-command");
+    let longest_words = longest.as_ref().map_or(&[][..], |longest| &longest.arguments);
+    reply.array(longest_words.len());
+    longest_words.iter().for_each(|word| reply.bulk(word));
+    reply.bulk(b"longest-us");
+    reply.int(us(longest.as_ref().map_or(0, |longest| longest.took_ns)));
     reply.bulk(b"total-us");
     reply.int(us(parts.total_ns()));
     reply.bulk(b"parts-us");

@@ -70,6 +70,13 @@ const PARTS = {
   lock: 'waiting for a lock', pause: 'a pause', evict: 'making room', run: 'running', disk: 'waiting for the disk', write: 'its client reading',
 };
 
+// The request, of a transaction with the one that took longest in it.
+function requestOf(one) {
+  const words = (name) => (one.get(name) ?? []).map(shown).join(' ');
+  const longest = words('longest-command');
+  return longest ? `${words('command')} with ${longest} (${micros(one.get('longest-us'))})` : words('command');
+}
+
 async function showParts(place) {
   const [found, limit] = await run([['KVARTS', 'SLOW', 'GET', 20], ['CONFIG', 'GET', 'slow-requests-slower-than']]);
   if (found instanceof Refused) throw found;
@@ -79,7 +86,7 @@ async function showParts(place) {
     return [
       time(one.get('time-ms') / 1000), micros(one.get('total-us')),
       of.map(([part, us]) => `${PARTS[part] ?? part} ${micros(us)}`).join(', ') || '–',
-      one.get('blocked-by') || '–', h('code', {}, cut(one.get('command').map(shown).join(' '), 300)), one.get('client-name') || one.get('client-address'),
+      one.get('blocked-by') || '–', h('code', {}, cut(requestOf(one), 300)), one.get('client-name') || one.get('client-address'),
     ];
   });
   put(place, panel('Where the time went',
