@@ -260,7 +260,7 @@ impl Flags {
     pub const SHOWS: Flags = Flags(1 << 37);
     /// Does something to the server, or to other clients, though it is neither a write nor for operators: clients that
     /// only look may not send it.
-    pub const ACTS: Flags = Flags(1 << 41);
+    pub const ACTS: Flags = Flags(1 << 42);
     /// Its replies are push messages, which CLIENT REPLY does not silence.
     pub const PUSHES: Flags = Flags(1 << 29);
     /// Runs the client's queued requests: what it may do is what they may do.
@@ -452,5 +452,21 @@ impl Group {
             Group::Stream => "stream",
             Group::Bitmap => "bitmap",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    /// Two flags with one bit would each mean the other as well: they are chosen by hand, in different places.
+    #[test]
+    fn each_flag_has_a_bit_of_its_own() {
+        let source = include_str!("spec.rs");
+        let bits =
+            source.lines().filter_map(|line| line.split_once(": Flags = Flags(1 << ")?.1.split_once(");"));
+        let bits: Vec<&str> = bits.map(|(bit, _)| bit).collect();
+        assert!(bits.len() > 40, "{bits:?}");
+        assert_eq!(bits.len(), bits.iter().collect::<HashSet<_>>().len(), "{bits:?}");
     }
 }

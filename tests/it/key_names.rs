@@ -273,12 +273,13 @@ fn foreign_names_of_the_server_are_told_no_keys() {
     for host in ["localhost", "127.0.0.1:9121", "[::1]:9121", "LOCALHOST.:80"] {
         assert!(names_keys(&page(&format!("Host: {host}\r\n"))), "{host}");
     }
-    for host in
-        ["evil.example", "evil.example:9121", "127.0.0.1.evil.example", "localhost.evil.example", "\u{e9}"]
-    {
+    for host in ["evil.example", "evil.example:9121", "127.0.0.1.evil.example", "localhost.evil.example"] {
         let page = page(&format!("Host: {host}\r\n"));
         assert!(!names_keys(&page) && !page.contains("kvarts_big_key"), "{host}");
     }
+    // A host whose name cannot be read is none.
+    let unread = crate::http::raw(port, "GET /metrics HTTP/1.1\r\nHost: \u{e9}\r\n\r\n");
+    assert!(unread.starts_with("HTTP/1.1 400 ") && !names_keys(&unread), "{unread}");
     client.check("CONFIG SET console-hosts scraped.example", "+OK~");
     assert!(names_keys(&page("Host: scraped.example:9121\r\n")));
     server.advance_ms(100);
