@@ -84,7 +84,7 @@ fn sleeping_transactions_that_come_together_hold_up_nobody() {
         let mut sleeping: Vec<Client> = (0..clients).map(|_| server.client()).collect();
         let mut other = server.client();
         for client in &mut sleeping {
-            client.send(b"MULTI\r\nDEBUG SLEEP 0.8\r\nEXEC\r\n");
+            client.send(b"MULTI\r\nDEBUG SLEEP 2.5\r\nEXEC\r\n");
         }
         let is_done = AtomicBool::new(false);
         std::thread::scope(|scope| {

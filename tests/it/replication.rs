@@ -795,7 +795,9 @@ fn no_copy_begins_while_data_are_read_again() {
     let mut replica = Replica::connect(&server);
     replica.introduce(7001);
     replica.say(&["PSYNC", "?", "-1"]);
-    eventually("it waits", || server.info("slave0").contains("state=wait_bgsave"));
+    eventually("it waits", || {
+        server.info("connected_slaves") == "1" && server.info("slave0").contains("state=wait_bgsave")
+    });
     let mut loader = server.client();
     loader.send_command("DEBUG RELOAD NOSAVE");
     is_empty_while_it_loads(&server);
