@@ -214,13 +214,6 @@ impl Suspect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::acl::user::{DEFAULT_USER, User};
-    use crate::shared::client::Door;
-
-    fn client(id: u64) -> Arc<SharedClient> {
-        let user = Arc::new(User::everything(DEFAULT_USER, 0, 1));
-        Arc::new(SharedClient::new(id, String::new(), String::new(), -1, Door::Main, user, 0))
-    }
 
     fn told(suspects: &Suspects) -> String {
         suspects.in_words(|suspect| format!("{} of {}", suspect.command, suspect.client.id))
@@ -228,7 +221,7 @@ mod tests {
 
     #[test]
     fn who_ends_a_batch_was_not_in_the_way() {
-        let clients: Vec<_> = (1..=5).map(client).collect();
+        let clients: Vec<_> = (1..=5).map(SharedClient::for_test).collect();
         let of = |ids: &[usize]| Suspects::new(ids.iter().map(|id| Arc::clone(&clients[*id - 1])));
         clients.iter().for_each(|client| client.last_command.store(7, Ordering::Relaxed));
         assert_eq!(told(&of(&[])), "a thread in the background");

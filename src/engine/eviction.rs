@@ -106,7 +106,7 @@ impl Server {
         if is_refused {
             self.upkeep.memory_refusals.note(bytes as u64, now_ms);
         } else {
-            self.upkeep.memory_refusals.forget_up_to(bytes as u64);
+            self.upkeep.memory_refusals.forget_up_to(bytes as u64, now_ms);
         }
     }
 
@@ -330,9 +330,9 @@ impl MemoryRefusals {
         self.at_ms.load(Ordering::Relaxed) != 0
     }
 
-    /// Forgets them where a command of so many bytes has run that is as large as all of them.
-    fn forget_up_to(&self, bytes: u64) {
-        if bytes >= self.bytes.load(Ordering::Relaxed) {
+    /// Forgets them where a command of so many bytes has run that is as large as all of them, and those of long ago.
+    fn forget_up_to(&self, bytes: u64, now_ms: u64) {
+        if self.recent(now_ms).is_none_or(|known| bytes >= known) {
             self.at_ms.store(0, Ordering::Relaxed);
         }
     }
@@ -453,5 +453,28 @@ impl Drop for Keeper {
             thread.thread().unpark();
             drop(thread.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Refused requests are remembered until one as large has run, or for a while: smaller ones that run say nothing of
+    /// them, and are not to look for ever.
+    #[test]
+    fn refusals_are_forgotten() {
+        let refusals = MemoryRefusals::default();
+        assert!(!refusals.has_any());
+        refusals.note(100, 5_000);
+        refusals.note(10, 6_000);
+        assert_eq!(refusals.recent(16_000), Some(100));
+        refusals.forget_up_to(99, 16_000);
+        assert!(refusals.has_any());
+        refusals.forget_up_to(99, 16_001);
+        assert!(!refusals.has_any(), "it is long ago");
+        refusals.note(10, 20_000);
+        refusals.forget_up_to(10, 20_000);
+        assert_eq!(refusals.recent(20_000), None);
     }
 }

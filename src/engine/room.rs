@@ -197,20 +197,13 @@ impl Drop for Place<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::acl::user::{DEFAULT_USER, User};
-    use crate::shared::client::Door;
-
-    fn client(id: u64) -> Arc<SharedClient> {
-        let user = Arc::new(User::everything(DEFAULT_USER, 0, 1));
-        Arc::new(SharedClient::new(id, String::new(), String::new(), -1, Door::Main, user, 0))
-    }
 
     #[test]
     fn places_are_given_in_the_order_of_tickets() {
         let room = Room::new(2);
         let mut places: Vec<Place<'_>> = (0..2).map(|_| room.ask(None).expect("a place")).collect();
         assert!(room.is_full() && room.ask(None).is_none());
-        let clients: Vec<_> = (1..=3).map(client).collect();
+        let clients: Vec<_> = (1..=3).map(SharedClient::for_test).collect();
         let tickets: Vec<Ticket> = clients.iter().map(|_| room.ticket()).collect();
         tickets.iter().zip(&clients).rev().for_each(|(ticket, client)| ticket.line_up(client));
         assert!(clients.iter().all(|client| !client.take_look()), "nobody's turn");

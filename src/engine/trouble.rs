@@ -460,12 +460,13 @@ impl Server {
                 "The script or function {name} has run for {seconds} s: {} hear BUSY.",
                 if of_all { "all others" } else { "commands on its keys" }
             ),
-            advice: if of_all {
-                "SCRIPT KILL or FUNCTION KILL ends it, as long as it has changed nothing that cannot be put back. Let scripts declare their keys: \
-                 then they keep up only commands on these."
-            } else {
-                "SCRIPT KILL or FUNCTION KILL ends it, as long as it has changed nothing that cannot be put back. Have it do less at a time."
-            }
+            advice: format!(
+                "SCRIPT KILL or FUNCTION KILL ends it, as long as it has changed nothing that cannot be put back. {}",
+                match of_all {
+                    true => "Let scripts declare their keys: then they keep up only commands on these.",
+                    false => "Have it do less at a time.",
+                }
+            )
             .into(),
         })
     }

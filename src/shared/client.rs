@@ -229,6 +229,14 @@ impl SharedClient {
         }
     }
 
+    /// A client of nobody, for tests.
+    #[cfg(test)]
+    pub(crate) fn for_test(id: u64) -> Arc<Self> {
+        use crate::acl::user::DEFAULT_USER;
+        let user = Arc::new(User::everything(DEFAULT_USER, 0, 1));
+        Arc::new(Self::new(id, String::new(), String::new(), -1, Door::Main, user, 0))
+    }
+
     /// Whether it is subscribed to anything.
     pub fn is_subscribed(&self) -> bool {
         self.subscribed.iter().any(|count| count.load(Ordering::Relaxed) > 0)

@@ -221,7 +221,8 @@ impl Durability {
         drop(waiting);
         clients.sort_unstable_by_key(|(position, _)| *position);
         if !clients.is_empty() {
-            // Of the tasks that a worker wakes, it runs the last one first, and the others in their order.
+            // Of the tasks that a worker wakes, it runs the last one first, and the others in their order. Where the
+            // writer's thread wakes them all run in their order, and the first of them comes late.
             clients.rotate_left(1);
         }
         clients.iter().chain(&link).for_each(|(_, client)| client.look());
@@ -281,13 +282,6 @@ fn replica_key(acks: &AckWait, waiter: &Waiter) -> ReplicaKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::acl::user::{DEFAULT_USER, User};
-    use crate::shared::client::Door;
-
-    fn client(id: u64) -> Arc<SharedClient> {
-        let user = Arc::new(User::everything(DEFAULT_USER, 0, 1));
-        Arc::new(SharedClient::new(id, String::new(), String::new(), -1, Door::Main, user, 0))
-    }
 
     /// A worker that has synced is to answer in the order of the requests, whatever order it runs woken tasks in.
     #[test]
@@ -299,7 +293,8 @@ mod tests {
         let worker = worker.expect("a worker");
         let tasks: Vec<_> = [(1, 40), (2, 10), (3, 50), (4, 20), (5, 30)]
             .map(|(id, position)| {
-                let (shared, answered, polls) = (client(id), Arc::clone(&answered), Arc::clone(&polls));
+                let (shared, answered, polls) =
+                    (SharedClient::for_test(id), Arc::clone(&answered), Arc::clone(&polls));
                 durability.call_when_released(position, &shared);
                 worker.spawn(std::future::poll_fn(move |cx| {
                     shared.register(cx.waker());
@@ -333,7 +328,7 @@ mod tests {
     #[test]
     fn those_that_were_answered_are_expected_again() {
         let durability = Durability::default();
-        let waits = |id, position| durability.call_when_released(position, &client(id));
+        let waits = |id, position| durability.call_when_released(position, &SharedClient::for_test(id));
         let synced_to = |position| drop(durability.publish(|| (position, true), Some(position)));
         assert!(durability.is_crowd_back(), "nobody was answered");
         (1..=3).for_each(|id| waits(id, 10));

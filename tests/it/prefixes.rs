@@ -75,17 +75,6 @@ pub fn check(client: &mut Client, what: &str) -> f64 {
     worst as f64 / all.max(1) as f64
 }
 
-/// Whether keys and bytes of each prefix are told within so many parts of a thousand.
-pub fn is_near(client: &mut Client, thousandths: u64) -> bool {
-    let (exact, told) = (exact(client), told(client));
-    let near = |told: i64, exact: i64| told.abs_diff(exact) * 1000 <= exact.unsigned_abs() * thousandths;
-    exact.keys().eq(told.keys())
-        && exact
-            .iter()
-            .zip(told.values())
-            .all(|((_, exact), (told, _))| near(told.0, exact.0) && near(told.1, exact.1))
-}
-
 pub fn is_exact(client: &mut Client) -> bool {
     let (exact, told) = (exact(client), told(client));
     told == exact.into_iter().map(|(prefix, sums)| (prefix, (sums, (0, 0)))).collect()

@@ -6,6 +6,7 @@ use kvarts::engine::room::{Place, Room};
 use kvarts::shared::clock::Clock;
 
 use crate::harness::*;
+use crate::whole::for_crowds;
 
 /// Elements of a collection that takes long to work on.
 const MANY: usize = 60_000;
@@ -41,18 +42,6 @@ const LONG: [(&str, &str); 26] = [
     ("ZREMRANGEBYRANK {0}y 0 49999", ":50000~"),
 ];
 
-fn server() -> TestServer {
-    let pairs = [
-        ("io-threads", "2"),
-        ("enable-debug-command", "yes"),
-        ("key-sizes", "yes"),
-        ("maxclients", "3000"),
-        ("slow-requests-slower-than", "0"),
-        ("slow-requests-max-len", "100000"),
-    ];
-    TestServer::with_clock(&pairs, Clock::system())
-}
-
 /// Fills a sorted set, a list, a set and a string under keys of one slot.
 fn fill(client: &mut Client, tag: usize) {
     let mut send = |words: Vec<String>| {
@@ -82,7 +71,7 @@ fn occupy(room: &Room) -> Vec<Place<'_>> {
 /// seconds. What is one too many waits without a thread, and gets the reply that it would have got at once.
 #[test]
 fn what_is_one_too_many_waits_without_a_thread() {
-    let server = server();
+    let server = for_crowds();
     let inner = server.handle().server();
     let room = &inner.heavy.room;
     let mut other = server.client();
@@ -127,7 +116,7 @@ fn what_is_one_too_many_waits_without_a_thread() {
 #[test]
 fn who_waits_is_served_in_order() {
     const TAKEN: usize = 20_000;
-    let server = server();
+    let server = for_crowds();
     let room = &server.handle().server().heavy.room;
     let mut other = server.client();
     for first in (0..7 * TAKEN).step_by(1000) {
@@ -164,7 +153,7 @@ fn who_waits_is_served_in_order() {
 #[test]
 fn so_many_run_at_once() {
     const CLIENTS: usize = 200;
-    let server = server();
+    let server = for_crowds();
     let room = &server.handle().server().heavy.room;
     let mut other = server.client();
     (0..2).for_each(|tag| fill(&mut other, tag));
@@ -211,7 +200,7 @@ fn so_many_run_at_once() {
 /// waited for with BLPOP is served.
 #[test]
 fn transactions_and_scripts_do_not_wait_for_room() {
-    let server = server();
+    let server = for_crowds();
     let inner = server.handle().server();
     let mut client = server.client();
     fill(&mut client, 0);
@@ -245,7 +234,7 @@ fn transactions_and_scripts_do_not_wait_for_room() {
 /// A wait for room is a wait and no execution, with what is in the way.
 #[test]
 fn waits_for_room_are_told_as_waits() {
-    let server = server();
+    let server = for_crowds();
     let inner = server.handle().server();
     let mut client = server.client();
     fill(&mut client, 0);
@@ -294,7 +283,7 @@ fn waits_for_room_are_told_as_waits() {
 /// Scripts that run without an end leave room for others.
 #[test]
 fn scripts_without_an_end_leave_room() {
-    let server = server();
+    let server = for_crowds();
     let inner = server.handle().server();
     let (mut client, mut killer) = (server.client(), server.client());
     fill(&mut client, 0);
@@ -315,7 +304,7 @@ fn scripts_without_an_end_leave_room() {
 /// A replica repeats what its primary ran, whatever its own clients have it do.
 #[test]
 fn a_replica_does_not_wait_for_room() {
-    let (primary, replica) = (server(), server());
+    let (primary, replica) = (for_crowds(), for_crowds());
     let mut client = primary.client();
     fill(&mut client, 0);
     let mut reader = replica.client();
@@ -330,7 +319,7 @@ fn a_replica_does_not_wait_for_room() {
 /// A command that only looks at all keys ends when its client is killed, also while nothing is in its way.
 #[test]
 fn who_is_killed_looks_no_longer() {
-    let server = server();
+    let server = for_crowds();
     let inner = server.handle().server();
     let mut other = server.client();
     (0..5).for_each(|tag| fill(&mut other, tag));
@@ -345,7 +334,7 @@ fn who_is_killed_looks_no_longer() {
 /// What has all locks and is not known to take long had each request wait with a worker's thread: a PING, too.
 #[test]
 fn who_waits_for_something_unknown_leaves_its_thread() {
-    let server = server();
+    let server = for_crowds();
     let inner = server.handle().server();
     let mut clients: Vec<Client> = (0..200).map(|_| server.client()).collect();
     let mut other = server.client();

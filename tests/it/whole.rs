@@ -19,7 +19,8 @@ const WALKS: [(&str, &[&str]); 8] = [
     ("BLESS SCAN 0 NO-EVICT", &["*2~$1~0~*1~$1~k~"]),
 ];
 
-fn server() -> TestServer {
+/// A server for thousands of clients, which keeps every request.
+pub fn for_crowds() -> TestServer {
     let pairs = [
         ("io-threads", "2"),
         ("enable-debug-command", "yes"),
@@ -28,7 +29,11 @@ fn server() -> TestServer {
         ("slow-requests-slower-than", "0"),
         ("slow-requests-max-len", "100000"),
     ];
-    let server = TestServer::with_clock(&pairs, Clock::system());
+    TestServer::with_clock(&pairs, Clock::system())
+}
+
+fn server() -> TestServer {
+    let server = for_crowds();
     let mut client = server.client();
     client.check("MSET k v other v", "+OK~");
     client.check("BLESS SET k NO-EVICT", ":1~");

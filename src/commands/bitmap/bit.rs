@@ -222,15 +222,17 @@ fn bitpos(cx: &mut Context<'_>, arguments: &[&[u8]]) -> CommandResult {
         // A missing key is zeros without end.
         None if wanted => NONE,
         None => 0,
-        Some(bytes) => match part.bits_of(bytes.len()).map(|bits| (cx.keys.expect(bytes.len() / 64), bits)) {
+        Some(bytes) => match part.bits_of(bytes.len()) {
             None => NONE,
-            Some((Err(lacks_room), _)) => return Err(lacks_room.into()),
-            Some((Ok(()), (first, last))) => match bits::find(bytes, wanted, first, last) {
-                Some(bit) => bit as i64,
-                // Without an end in the request, the zeros behind the last byte count too.
-                None if !wanted && part.end.is_none() => 8 * bytes.len() as i64,
-                None => NONE,
-            },
+            Some((first, last)) => {
+                cx.keys.expect(bytes.len() / 64)?;
+                match bits::find(bytes, wanted, first, last) {
+                    Some(bit) => bit as i64,
+                    // Without an end in the request, the zeros behind the last byte count too.
+                    None if !wanted && part.end.is_none() => 8 * bytes.len() as i64,
+                    None => NONE,
+                }
+            }
         },
     };
     cx.reply.int(place);

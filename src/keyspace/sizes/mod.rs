@@ -9,7 +9,9 @@
 //! room for; the smallest make way, and [`Sizes::floors`] says up to which size some may be missing. A key at
 //! or above its part's floors stands for itself alone, and a smaller one that is sampled for as many as the
 //! part passes over ([`Weighed`]). So what is told of all keys is exact as to the big ones, and the error of
-//! the rest is that of keys below the floors. While no more keys exist than are sampled all of it is exact.
+//! the rest is that of keys below the floors. While no more keys exist than are sampled all of it is exact, but that of
+//! two keys of one slot with the same fingerprint one is known: where 20,000 have one hash tag that is so in one case
+//! of twenty.
 //!
 //! When most keys have gone, a sample is thinner than it need be. [`Fill`] then walks through the keyspace
 //! once, in the background, and notes what a larger sample and lower floors hold (`fill.rs`). So it does when sizes are

@@ -49,7 +49,17 @@ fn get(cx: &mut Context<'_>, count: usize) -> CommandResult {
 
 fn reply_request(cx: &mut Context<'_>, request: &SlowRequest) {
     let SlowRequest {
-        id, at_ms, parts, arguments, program, longest, blocked_by, client, address, name, ..
+        id,
+        at_ms,
+        parts,
+        arguments,
+        key: _,
+        program,
+        longest,
+        blocked_by,
+        client,
+        address,
+        name,
     } = request;
     let reply = &mut cx.reply;
     let us = |ns: u64| (ns / 1000) as i64;
