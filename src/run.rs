@@ -169,6 +169,9 @@ fn start_server(
     }
     server.set_profile(profile);
     compat::prepare(&server.config)?;
+    if with_signals {
+        server.ending.keep_connections();
+    }
     let server = Arc::new(server);
     let busy = Arc::new(worker::Busy::new(workers));
     let runtime = worker_runtime(workers, &server, &busy)?;

@@ -202,6 +202,8 @@ pub(super) struct Batch<'s> {
     pub(super) longest: Option<Box<Longest>>,
     /// Whether it was broken off as there is no room for it.
     pub(super) lacks_room: bool,
+    /// Whether it was broken off to let an older request by.
+    pub(super) lets_by: bool,
     /// Numbers of the client's requests that were slow.
     pub(super) slow: Vec<u64>,
     pub(super) executed: u64,
@@ -437,6 +439,7 @@ impl Server {
             gave_up_at: None,
             longest: None,
             lacks_room: false,
+            lets_by: false,
             slow: Vec::new(),
             executed: 0,
             for_others: 0,

@@ -12,6 +12,7 @@ use super::delays::Held;
 use super::execute::Outcome;
 use super::heavy::{HeavyWatch, Needs};
 use super::holders::Holder;
+use super::overtaken::{Came, Meeting};
 use crate::command::keys::LockPlan;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
@@ -85,6 +86,25 @@ impl Server {
         self.scripting.slow.any() || self.heavy.any()
     }
 
+    /// Whether a request has to wait behind something slow or heavy, or behind an older request that was overtaken:
+    /// see [`busy`](Self::busy) and [`lets_by`](Self::lets_by).
+    #[cold]
+    pub(super) fn is_held_up(
+        &self,
+        client: &Client,
+        entry: &Entry,
+        plan: &LockPlan,
+        (alone, wide): (bool, bool),
+        is_own: bool,
+        mut held: Option<&mut Held>,
+    ) -> Option<Outcome> {
+        let busy = self.busy(client, entry, plan, (alone, wide), held.as_deref_mut());
+        let lets_by = || {
+            if is_own { self.lets_by(client, entry, plan, alone, held.as_deref()) } else { None }
+        };
+        busy.or_else(lets_by)
+    }
+
     /// Whether a slow script or a heavy command keeps a request from running. It then waits without a thread;
     /// for a script it is refused after `busy-reply-threshold`. `alone`: the request has to be alone in the
     /// keyspace, now or later; `wide`: it is, or it works on the whole keyspace beside others. A primary's stream
@@ -95,8 +115,8 @@ impl Server {
         client: &Client,
         entry: &Entry,
         plan: &LockPlan,
-        alone: bool,
-        wide: bool,
+        (alone, wide): (bool, bool),
+        held: Option<&mut Held>,
     ) -> Option<Outcome> {
         let flags = entry.spec.flags;
         let touches_keys = wide || !plan.is_empty();
@@ -115,6 +135,7 @@ impl Server {
             }
             if waits {
                 let holder = self.heavy.of_client(running.start.runs_for);
+                self.look_behind(holder.as_deref(), Needs { plan, alone: locks_all, gate }, held);
                 return Some(Outcome::Busy(holder));
             }
         }
@@ -126,9 +147,49 @@ impl Server {
         if runs_others && touches_keys && !client.is_loader && self.heavy.room.is_crowded() {
             return Some(Outcome::Busy(self.heavy.oldest()));
         }
-        let heavy = self.heavy.in_the_way_of(Needs { plan, alone, gate });
+        let needs = Needs { plan, alone, gate };
+        let heavy = self.heavy.in_the_way_of(needs);
         let heavy = heavy.or_else(|| if alone { self.heavy.walks_on() } else { None });
-        heavy.map(|holder| Outcome::Busy(Some(holder)))
+        heavy.map(|holder| {
+            self.look_behind(Some(&holder), needs, held);
+            Outcome::Busy(Some(holder))
+        })
+    }
+
+    /// Gives a request that waits its turn where what is in its way began after it had come. Whatever began before it
+    /// is the first that is found.
+    fn look_behind(&self, holder: Option<&Holder>, needs: Needs<'_>, held: Option<&mut Held>) {
+        let (Some(holder), Some(held)) = (holder, held) else { return };
+        if held.turn.is_none() && holder.since_ns() > held.came_ns {
+            held.turn = Some(self.heavy.overtaken.enter(held.came(), needs));
+        }
+    }
+
+    /// Whether a request of a client of its own lets an older one by that was overtaken, before it asks for its locks:
+    /// one that is known to take long until that has run, as does a script or a transaction that would share locks
+    /// with what is in the older one's way; any other one that needs for itself what the older one waits for at its
+    /// first look. `alone` where it is alone in the keyspace.
+    #[cold]
+    pub(super) fn lets_by(
+        &self,
+        client: &Client,
+        entry: &Entry,
+        plan: &LockPlan,
+        alone: bool,
+        held: Option<&Held>,
+    ) -> Option<Outcome> {
+        if !self.heavy.overtaken.any() {
+            return None;
+        }
+        let came = held.map_or(Came { at_ns: u64::MAX, client: client.shared.id }, Held::came);
+        let meeting = self.heavy.overtaken.meets(came, if alone { None } else { Some(plan) })?;
+        let runs_others =
+            || entry.spec.flags.has(Flags::RUNS_QUEUE) || self.commands.functions(entry).program.is_some();
+        let waits = match meeting {
+            Meeting::Shares => runs_others() || held.is_some_and(|held| held.is_heavy),
+            Meeting::Excludes => held.is_none_or(|held| held.is_heavy),
+        };
+        waits.then(|| Outcome::Busy(self.heavy.oldest()))
     }
 
     /// Whether a request that has to be alone must not wait for that with its thread any longer: something holds
@@ -148,7 +209,7 @@ impl Server {
         batch: &mut Batch<'_>,
     ) -> Outcome {
         batch.gave_up_ns = Waits::give_up(&mut batch.waits, watch.take_waits());
-        if batch.lacks_room {
+        if batch.lacks_room || batch.lets_by {
             return Outcome::Busy(self.heavy.oldest());
         }
         let Some(lock) = lock else { return Outcome::Busy(self.shut_out_by(batch)) };

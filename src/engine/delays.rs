@@ -12,6 +12,7 @@ use super::blockers::Waits;
 use super::client::Client;
 use super::holders::Holder;
 use super::observe::Done;
+use super::overtaken::{Came, Turn};
 use super::room::Ticket;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
@@ -55,6 +56,8 @@ struct Rare {
 #[derive(Debug, Default)]
 pub(super) struct Held {
     client: u64,
+    /// When it came, in nanoseconds of the monotonic clock.
+    pub(super) came_ns: u64,
     /// Since when it waits again, in nanoseconds of the monotonic clock, and whether for the end of a pause.
     since_ns: u64,
     is_paused: bool,
@@ -66,6 +69,10 @@ pub(super) struct Held {
     pub(super) gave_up_at: Option<Option<SlotLock>>,
     /// Its place among those that wait for room.
     pub(super) ticket: Option<Ticket>,
+    /// Its turn, where heavy commands have overtaken it.
+    pub(super) turn: Option<Turn>,
+    /// Whether it was broken off to let an older request by, as it takes long.
+    pub(super) is_heavy: bool,
     holders: Vec<InTheWay>,
     /// Whether commands were timed one by one in any case.
     one_by_one: bool,
@@ -180,7 +187,7 @@ impl Server {
     pub(super) fn hold_request(&self, client: &mut Client, batch: &mut Batch<'_>, end: &BatchEnd) {
         let mut held = match batch.held.take() {
             Some(held) if end.executed == 0 => *held,
-            _ => Held { client: client.shared.id, ..Held::default() },
+            _ => Held { client: client.shared.id, came_ns: batch.clock_ns, ..Held::default() },
         };
         let now_ns = self.clock.monotonic_ns();
         let lacks_room = std::mem::take(&mut batch.lacks_room);
@@ -191,12 +198,18 @@ impl Server {
         }
         let gave_up_at = batch.gave_up_at.take();
         held.gave_up_at = gave_up_at.or(held.gave_up_at);
-        if lacks_room || gave_up_at.is_some() {
+        let lets_by = std::mem::take(&mut batch.lets_by);
+        held.is_heavy |= lets_by;
+        if lacks_room || lets_by || gave_up_at.is_some() {
             // What it had done by then, in vain.
             let ran_ns = now_ns.saturating_sub(batch.clock_ns + batch.gave_up_ns);
             held.parts.add(Part::Run, ran_ns);
         }
         held.is_paused = end.stop == Some(Stop::Paused);
+        if held.is_paused {
+            // It needs no turn while it could not take it.
+            held.turn = None;
+        }
         held.blocked_by = batch.blocked_by.take();
         held.add_wait(Part::Lock, std::mem::take(&mut batch.gave_up_ns), now_ns);
         held.since_ns = now_ns;
@@ -333,6 +346,16 @@ impl Delays {
 }
 
 impl Held {
+    /// When it came, and from whom.
+    pub(super) fn came(&self) -> Came {
+        Came { at_ns: self.came_ns, client: self.client }
+    }
+
+    /// Whether it is the request of this client: those of others are served in its batch.
+    pub(super) fn is_of(&self, client: &Client) -> bool {
+        self.client == client.shared.id
+    }
+
     /// How long it has waited for locks, in nanoseconds.
     pub(super) fn locked_ns(&self) -> u64 {
         self.parts.ns(Part::Lock)

@@ -1,5 +1,6 @@
 //! What is done before the server ends: replicas get what they lack, the last snapshot is written.
 
+use std::any::Any;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -13,10 +14,13 @@ use crate::shared::pause::{FOR_EVER_MS, Purpose, Scope};
 /// Pause between two looks whether replicas have everything.
 const CATCH_UP_LOOK: Duration = Duration::from_millis(5);
 
-/// Those that asked for the end and wait for replicas: clients that sent SHUTDOWN, and a signal.
+/// Those that asked for the end: clients that sent SHUTDOWN, and a signal.
 #[derive(Debug, Default)]
 pub struct Ending {
+    /// Those of them that wait for replicas.
     waits: Mutex<Waits>,
+    /// Connections on which SHUTDOWN came, where the process ends with the server.
+    kept_open: Mutex<Option<Vec<Box<dyn Any + Send>>>>,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +33,19 @@ struct Waits {
 }
 
 impl Ending {
+    /// Has connections on which SHUTDOWN comes kept open to the end of the process, for a server that ends with it:
+    /// whoever sees them closed starts it again, on the same port and in the same folder.
+    pub fn keep_connections(&self) {
+        *self.kept_open.lock() = Some(Vec::new());
+    }
+
+    /// Keeps such a connection open, or closes it at once.
+    pub fn take_connection(&self, connection: impl Any + Send) {
+        if let Some(kept_open) = &mut *self.kept_open.lock() {
+            kept_open.push(Box::new(connection));
+        }
+    }
+
     /// Time for which replicas are still waited for; `None` while nobody waits for them.
     pub fn remaining(&self) -> Option<Duration> {
         self.waits.lock().until.map(|until| until.saturating_duration_since(Instant::now()))

@@ -251,13 +251,17 @@ impl Server {
         watch.keeps_replies = !out.is_empty();
         let is_own = served.is_none() && !client.is_loader;
         watch.may_wait = is_own && !flags.has(Flags::RUNS_QUEUE) && functions.program.is_none();
+        if let Some(held) = batch.held.as_deref().filter(|held| held.is_of(client)) {
+            watch.came_ns = held.came_ns;
+        }
         let give_up = || self.is_slow() || is_own && watch.waits_long();
         let (database, version) = (client.database, client.version);
         let settings =
             self.access_settings(client, batch.now_ms, &batch.changes, &batch.counts, &give_up, &watch);
         let access = loop {
+            let held = batch.held.as_deref_mut().filter(|held| held.is_of(client));
             if self.is_slow()
-                && let Some(busy) = self.busy(client, entry, plan, alone_or_role, wide)
+                && let Some(busy) = self.is_held_up(client, entry, plan, (alone_or_role, wide), is_own, held)
             {
                 if flags.has(Flags::LOCKS_IF_FREE)
                     && let Some(open) = Access::new(&self.keyspace, Hold::None, database, &settings, &[])
@@ -307,7 +311,7 @@ impl Server {
             drop(context);
             out.truncate(start);
             batch.counts.set_accesses(accesses);
-            batch.lacks_room = watch.lacks_room();
+            (batch.lacks_room, batch.lets_by) = (watch.lacks_room(), watch.lets_by());
             return self.break_off(watch.gave_up_at(), &watch, batch);
         }
         if context.again_alone {

@@ -22,7 +22,9 @@ use smallvec::SmallVec;
 use super::Server;
 use super::blockers::Waits;
 use super::holders::Holder;
+use super::overtaken::{Came, Overtaken};
 use super::room::{Place, Room};
+use crate::command::keys::LockPlan;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::keyspace::access::{Access, Hold, Pulse, SlotLock};
@@ -68,6 +70,8 @@ pub struct HeavyCommands {
     blocking: AtomicUsize,
     /// How many of them run at once.
     pub room: Room,
+    /// Requests that wait for longer than they have run.
+    pub overtaken: Overtaken,
 }
 
 /// Commands on the whole keyspace that may keep a thread waiting each, at a time. They keep what they have done so
@@ -95,10 +99,10 @@ pub(super) struct Needs<'p> {
 }
 
 impl HeavyCommands {
-    /// Whether any runs. One relaxed load, as every wait for a lock asks.
+    /// Whether any runs, or is to let somebody by. Three loads, as every wait for a lock asks.
     #[inline]
     pub fn any(&self) -> bool {
-        self.room.any.load(Ordering::Relaxed) > 0
+        self.room.any.load(Ordering::Relaxed) > 0 || self.overtaken.any()
     }
 
     /// How many commands were heavy since the start.
@@ -222,6 +226,8 @@ pub(super) struct HeavyWatch<'s, 'r> {
     pub(super) keeps_replies: bool,
     /// Whether its request may wait for room, to begin anew: it runs by itself, for the client that sent it.
     pub(super) may_wait: bool,
+    /// When that came, in nanoseconds of the monotonic clock.
+    pub(super) came_ns: u64,
     entered: RefCell<Option<Arc<Heavy>>>,
     tries: Cell<u32>,
     waits: RefCell<Option<Box<Waits>>>,
@@ -245,6 +251,8 @@ struct State {
     gave_place: bool,
     /// It is broken off, as there is no room for it.
     lacks_room: bool,
+    /// It is broken off, as it lets an older request by.
+    lets_by: bool,
     /// It is broken off, as nobody wants its reply any more.
     is_in_vain: bool,
 }
@@ -269,6 +277,7 @@ impl<'s, 'r> HeavyWatch<'s, 'r> {
             counts_waits: false,
             keeps_replies: false,
             may_wait: false,
+            came_ns: began_ns,
             entered,
             tries: Cell::new(0),
             waits,
@@ -292,6 +301,21 @@ impl<'s, 'r> HeavyWatch<'s, 'r> {
     /// Whether it was broken off, as there is no room for it.
     pub(super) fn lacks_room(&self) -> bool {
         self.state.get().lacks_room
+    }
+
+    /// Whether it was broken off, as it lets an older request by.
+    pub(super) fn lets_by(&self) -> bool {
+        self.state.get().lets_by
+    }
+
+    /// Breaks it off where its locks are in the way of an older request that was overtaken. Returns whether it is.
+    #[cold]
+    fn let_by(&self, access: &Access<'_, '_>) -> bool {
+        let came = Came { at_ns: self.came_ns, client: self.client };
+        let held: LockPlan = access.held().collect();
+        let lets_by = !access.is_alone() && self.server.heavy.overtaken.meets(came, Some(&held)).is_some();
+        self.change(|state| state.lets_by |= lets_by);
+        lets_by
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -498,13 +522,18 @@ impl Pulse for HeavyWatch<'_, '_> {
     }
 
     #[cold]
-    fn has_room(&self) -> bool {
-        !self.may_wait || self.has_place() || self.enter_room()
+    fn has_room(&self, access: &Access<'_, '_>) -> bool {
+        if !self.may_wait {
+            return true;
+        }
+        let lets_by = self.server.heavy.overtaken.any() && self.let_by(access);
+        !lets_by && (self.has_place() || self.enter_room())
     }
 
     #[cold]
     fn may_lack_room(&self) -> bool {
-        self.may_wait && !self.has_place() && self.server.heavy.room.is_full()
+        let heavy = &self.server.heavy;
+        self.may_wait && (heavy.overtaken.any() || !self.has_place() && heavy.room.is_full())
     }
 
     fn may_use_two(&self) -> bool {
@@ -542,8 +571,8 @@ impl Pulse for HeavyWatch<'_, '_> {
     }
 
     fn has_given_up(&self) -> bool {
-        let State { lacks_room, is_in_vain, .. } = self.state.get();
-        lacks_room || is_in_vain || self.gave_up_at().is_some()
+        let State { lacks_room, lets_by, is_in_vain, .. } = self.state.get();
+        lacks_room || lets_by || is_in_vain || self.gave_up_at().is_some()
     }
 }
 

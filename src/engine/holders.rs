@@ -93,6 +93,11 @@ impl Holder {
         (self.client_id, self.since_ns, &self.command) == (other.client_id, other.since_ns, &other.command)
     }
 
+    /// Since when it has run, in nanoseconds of the monotonic clock.
+    pub(super) fn since_ns(&self) -> u64 {
+        self.since_ns
+    }
+
     /// How long it has run.
     pub(super) fn ran_ns(&self, now_ns: u64) -> u64 {
         now_ns.saturating_sub(self.since_ns)

@@ -32,6 +32,7 @@ pub(crate) mod monitor;
 pub(crate) mod network;
 pub(crate) mod observe;
 mod oom_score;
+mod overtaken;
 pub(crate) mod own_keys;
 mod past;
 pub mod profile;

@@ -196,7 +196,8 @@ impl Server {
         }
         if client.transaction.is_some()
             && self.scripting.slow.any()
-            && let Some(Outcome::Refused(error)) = self.busy(client, entry, &LockPlan::new(), false, false)
+            && let Some(Outcome::Refused(error)) =
+                self.busy(client, entry, &LockPlan::new(), (false, false), None)
         {
             self.refuse(client, Some(entry), &error, out);
             return ControlFlow::Break(None);

@@ -69,6 +69,8 @@ pub(super) enum End {
     /// The client left or broke the protocol, or the server closes it. Replies were written as far as
     /// possible.
     Closed,
+    /// It asked for the end of the server.
+    Shutdown,
     /// Something went wrong on the way.
     Failed(io::Error),
 }
@@ -163,6 +165,7 @@ impl Connection {
                 self.flush_before_close().await;
                 self.stream.say_goodbye().await;
             }
+            End::Shutdown => self.session.server.ending.take_connection(self.stream),
             End::Failed(error) => {
                 tracing::debug!(client = self.session.client.shared.id, %error, "connection lost");
             }
@@ -364,10 +367,15 @@ impl Connection {
         end
     }
 
+    /// A client that sends nothing more still gets its replies, as it would at once: it may have closed its side alone.
     async fn woken_for_room(&mut self) -> Result<(), End> {
         loop {
             match self.wait_held(ROOM_RETRY).await? {
                 Some(Woken::Read) => {}
+                Some(Woken::Eof) => {
+                    let called = self.wait_to_be_called(ROOM_RETRY).await?;
+                    return called.map_or(Ok(()), |woken| self.follow_call(woken));
+                }
                 Some(woken) => return self.follow_call(woken),
                 None => return Ok(()),
             }
@@ -389,9 +397,7 @@ impl Connection {
             }
             After::Shutdown => {
                 self.session.server.request_shutdown();
-                self.out.clear();
-                self.written = 0;
-                Err(End::Closed)
+                Err(End::Shutdown)
             }
             After::Sleep(ms) => self.sleep(Duration::from_millis(ms)).await,
             After::Wait => self.wait_to_be_served().await,
@@ -532,15 +538,20 @@ impl Connection {
                 Ok(Err(error)) => Err(End::Failed(error)),
             };
         }
+        let woken = self.wait_to_be_called(time.min(LEFT_CHECK)).await?;
+        Ok(if woken.is_none() && self.stream.is_left().await { Some(Woken::Eof) } else { woken })
+    }
+
+    /// Waits until another task calls or `time` is over (`None`), and writes meanwhile what it can: nothing is read.
+    async fn wait_to_be_called(&mut self, time: Duration) -> Result<Option<Woken>, End> {
         let called = poll_fn(|cx| match self.poll_write_and_calls(cx) {
             Ok(true) => Poll::Ready(Ok(())),
             Ok(false) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
         });
-        match tokio::time::timeout(time.min(LEFT_CHECK), called).await {
+        match tokio::time::timeout(time, called).await {
             Ok(Ok(())) => Ok(Some(Woken::Called)),
             Ok(Err(error)) => Err(End::Failed(error)),
-            Err(_) if self.stream.is_left().await => Ok(Some(Woken::Eof)),
             Err(_) => Ok(None),
         }
     }
@@ -781,9 +792,13 @@ impl Connection {
             } else {
                 self.wait_held(LEFT_CHECK).await?
             };
+            // What a client sent before it closed its side runs all the same.
+            let woken = match woken {
+                Some(Woken::Eof) => self.wait_to_be_called(LEFT_CHECK).await?,
+                woken => woken,
+            };
             match woken {
-                None | Some(Woken::Read) => {}
-                Some(Woken::Eof) => return Err(End::Closed),
+                None | Some(Woken::Read | Woken::Eof) => {}
                 Some(Woken::Called) => {
                     let shared = &self.session.client.shared;
                     if shared.is_closing() {

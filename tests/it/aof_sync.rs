@@ -229,3 +229,26 @@ fn syncs_do_not_wait_for_a_pause_in_the_load() {
         assert!(synced.is_ok(), "nothing was synced under load");
     });
 }
+
+/// A client that closes its side behind a pipeline gets all replies, with `always` as without: what it had sent is run.
+#[test]
+fn a_pipeline_runs_to_its_end_when_the_client_sends_nothing_more() {
+    const REQUESTS: usize = 30_000;
+    for policy in ["no", "always"] {
+        let server = TestServer::with(&[("appendonly", "yes"), ("appendfsync", policy)]);
+        let mut client = server.client();
+        let mut stream = client.tcp_stream().try_clone().expect("a second handle");
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let request = |number: usize| encode(&["SET", &format!("key:{number}"), "v"]);
+                let pipeline: Vec<u8> = (0..REQUESTS).flat_map(request).collect();
+                std::io::Write::write_all(&mut stream, &pipeline).expect("the server reads");
+                stream.shutdown(std::net::Shutdown::Write).expect("open");
+            });
+            (0..REQUESTS)
+                .for_each(|number| assert_eq!(show(&client.read_raw()), "+OK~", "{policy}, {number}"));
+            client.expect_closed();
+        });
+        server.client().check("DBSIZE", &format!(":{REQUESTS}~"));
+    }
+}

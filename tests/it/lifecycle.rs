@@ -278,6 +278,23 @@ fn shutdown_ends_a_script_that_cannot_be_killed() {
     eventually("it has ended", || program.has_ended());
 }
 
+/// Whoever sends SHUTDOWN sees the connection closed when the process has ended, and may start the next one then: on
+/// the same port, in the same folder.
+#[test]
+fn shutdown_closes_its_connection_at_the_end_of_the_process() {
+    let flags = ["--appendonly", "yes"];
+    let mut program = Program::start(&flags);
+    for number in 1..6 {
+        let mut client = program.client();
+        client.check("INCR n", &format!(":{number}~"));
+        client.send_command("SHUTDOWN");
+        client.expect_closed();
+        let next = Program::start_at(program.port(), program.take_dir(), "", &flags);
+        eventually("it has ended", || program.has_ended());
+        program = next;
+    }
+}
+
 /// The end comes between scripts, and not in the midst of one: half a script was in the file.
 #[test]
 fn the_end_cuts_no_script_in_half() {

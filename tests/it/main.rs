@@ -89,6 +89,7 @@ mod notifications;
 mod observe;
 mod old_files;
 mod oom_score;
+mod overtaken;
 mod partitions;
 mod peer;
 mod peer_files;

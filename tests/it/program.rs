@@ -75,6 +75,11 @@ impl Program {
     pub fn kill(mut self) -> TempDir {
         self.child.kill().expect("it runs");
         self.child.wait().expect("a child");
+        self.take_dir()
+    }
+
+    /// Takes its folder, for another one to start in it.
+    pub fn take_dir(&mut self) -> TempDir {
         std::mem::replace(&mut self.dir, TempDir::new())
     }
 

@@ -29,7 +29,8 @@ pub struct SlotLock {
 }
 
 impl SlotLock {
-    fn place(self) -> (u16, u16) {
+    /// Database and slot.
+    pub(crate) fn place(self) -> (u16, u16) {
         (self.database, self.slot)
     }
 

@@ -112,7 +112,7 @@ pub trait Pulse {
     fn long(&self, access: &Access<'_, '_>);
     /// Takes a place among the commands that take long, before anything is changed. Where that fails the command has
     /// to end with [`NoRoom`].
-    fn has_room(&self) -> bool;
+    fn has_room(&self, access: &Access<'_, '_>) -> bool;
     /// Whether that would fail at present.
     fn may_lack_room(&self) -> bool;
     /// Whether nothing else takes long at present, so that the command may use two threads.
@@ -231,7 +231,7 @@ impl<'g, 'b> Access<'g, 'b> {
 
     #[cold]
     fn expect_long(&self) -> Result<(), NoRoom> {
-        if !self.settings.pulse.has_room() {
+        if !self.settings.pulse.has_room(self) {
             return Err(NoRoom);
         }
         self.settings.pulse.long(self);
@@ -294,7 +294,7 @@ impl<'g, 'b> Access<'g, 'b> {
     #[inline]
     pub fn may_take_units(&self, units: usize) -> Result<(), NoRoom> {
         let pulse = self.settings.pulse;
-        if units < LONG || !pulse.may_lack_room() || pulse.has_room() { Ok(()) } else { Err(NoRoom) }
+        if units < LONG || !pulse.may_lack_room() || pulse.has_room(self) { Ok(()) } else { Err(NoRoom) }
     }
 
     /// The number of elements of a key's value, 0 for a string.
