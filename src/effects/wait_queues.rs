@@ -4,7 +4,7 @@
 //! key runs the request again for the client and hands over the reply. So clients are served in order, and
 //! cost nothing while they wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::key_queue::KeyQueue;
 use crate::command::request::OwnedRequest;
 use crate::keyspace::KeyId;
+use crate::keyspace::turns::Turn;
 use crate::resp::Version;
 use crate::shared::client::SharedClient;
 use crate::shared::waiter::{Ended, WaitFor, Waiter};
@@ -74,9 +75,16 @@ pub struct Waiting {
     last_number: AtomicU64,
     /// Changed keys whose waiting clients could not be served, because a slow script or a heavy command was
     /// in the way of their requests.
-    postponed: parking_lot::Mutex<KeyQueue>,
+    postponed: parking_lot::Mutex<Postponed>,
     /// Their number, so that every request can ask for it.
     postponed_count: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Postponed {
+    keys: KeyQueue,
+    /// What keeps younger heavy commands from the locks that their clients' requests need.
+    turns: HashMap<KeyId, Turn>,
 }
 
 impl Waiting {
@@ -87,11 +95,15 @@ impl Waiting {
     }
 
     /// Keeps a changed key for when nothing slow runs any more. The caller looks behind this whether that is
-    /// so already: what was in the way may have ended, and looked for postponed keys, just before.
-    pub fn postpone(&self, key: KeyId) {
+    /// so already: what was in the way may have ended, and looked for postponed keys, just before. `turn` is for the
+    /// locks that were not free, and kept until the key is taken.
+    pub fn postpone(&self, key: KeyId, turn: Option<Turn>) {
         let mut postponed = self.postponed.lock();
-        postponed.push(key);
-        self.postponed_count.store(postponed.len(), Ordering::Relaxed);
+        if let Some(turn) = turn {
+            postponed.turns.insert(key.clone(), turn);
+        }
+        postponed.keys.push(key);
+        self.postponed_count.store(postponed.keys.len(), Ordering::Relaxed);
         // Together with the fence of what ends (`leave`, `remove`): either it sees this key, or the caller
         // sees its end.
         fence(Ordering::SeqCst);
@@ -103,12 +115,20 @@ impl Waiting {
         self.postponed_count.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes the postponed key that changed first.
-    pub fn take_postponed(&self) -> Option<KeyId> {
+    /// How many there are.
+    pub fn postponed_count(&self) -> usize {
+        self.postponed_count.load(Ordering::Relaxed)
+    }
+
+    /// Takes the postponed key that changed first, and its turn.
+    pub fn take_postponed(&self) -> Option<(KeyId, Option<Turn>)> {
         let mut postponed = self.postponed.lock();
-        let key = postponed.pop();
-        self.postponed_count.store(postponed.len(), Ordering::Relaxed);
-        key
+        let key = postponed.keys.pop();
+        self.postponed_count.store(postponed.keys.len(), Ordering::Relaxed);
+        key.map(|key| {
+            let turn = postponed.turns.remove(&key);
+            (key, turn)
+        })
     }
 
     /// Number of waiting clients.

@@ -204,6 +204,8 @@ pub(super) struct Batch<'s> {
     pub(super) lacks_room: bool,
     /// Whether it was broken off to let an older request by.
     pub(super) lets_by: bool,
+    /// Whether a heavy command has ended in it since postponed keys were looked at.
+    pub(super) was_heavy: bool,
     /// Numbers of the client's requests that were slow.
     pub(super) slow: Vec<u64>,
     pub(super) executed: u64,
@@ -440,6 +442,7 @@ impl Server {
             longest: None,
             lacks_room: false,
             lets_by: false,
+            was_heavy: false,
             slow: Vec::new(),
             executed: 0,
             for_others: 0,

@@ -12,7 +12,6 @@ use super::delays::Held;
 use super::execute::Outcome;
 use super::heavy::{HeavyWatch, Needs};
 use super::holders::Holder;
-use super::overtaken::{Came, Meeting};
 use crate::command::keys::LockPlan;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
@@ -79,11 +78,16 @@ impl Drop for HeldUpClient<'_> {
 }
 
 impl Server {
-    /// Whether a slow script or a heavy command runs, so that a request has to look whether it is in its way.
-    /// Two relaxed loads.
+    /// Whether a slow script or a heavy command runs. Two relaxed loads.
+    #[inline]
+    pub(super) fn runs_slow(&self) -> bool {
+        self.scripting.slow.any() || self.heavy.any()
+    }
+
+    /// Whether a request has to look whether something is in its way, or has to let something by. Four loads.
     #[inline]
     pub(super) fn is_slow(&self) -> bool {
-        self.scripting.slow.any() || self.heavy.any()
+        self.runs_slow() || self.keyspace.turns.any()
     }
 
     /// Whether a request has to wait behind something slow or heavy, or behind an older request that was overtaken:
@@ -154,42 +158,6 @@ impl Server {
             self.look_behind(Some(&holder), needs, held);
             Outcome::Busy(Some(holder))
         })
-    }
-
-    /// Gives a request that waits its turn where what is in its way began after it had come. Whatever began before it
-    /// is the first that is found.
-    fn look_behind(&self, holder: Option<&Holder>, needs: Needs<'_>, held: Option<&mut Held>) {
-        let (Some(holder), Some(held)) = (holder, held) else { return };
-        if held.turn.is_none() && holder.since_ns() > held.came_ns {
-            held.turn = Some(self.heavy.overtaken.enter(held.came(), needs));
-        }
-    }
-
-    /// Whether a request of a client of its own lets an older one by that was overtaken, before it asks for its locks:
-    /// one that is known to take long until that has run, as does a script or a transaction that would share locks
-    /// with what is in the older one's way; any other one that needs for itself what the older one waits for at its
-    /// first look. `alone` where it is alone in the keyspace.
-    #[cold]
-    pub(super) fn lets_by(
-        &self,
-        client: &Client,
-        entry: &Entry,
-        plan: &LockPlan,
-        alone: bool,
-        held: Option<&Held>,
-    ) -> Option<Outcome> {
-        if !self.heavy.overtaken.any() {
-            return None;
-        }
-        let came = held.map_or(Came { at_ns: u64::MAX, client: client.shared.id }, Held::came);
-        let meeting = self.heavy.overtaken.meets(came, if alone { None } else { Some(plan) })?;
-        let runs_others =
-            || entry.spec.flags.has(Flags::RUNS_QUEUE) || self.commands.functions(entry).program.is_some();
-        let waits = match meeting {
-            Meeting::Shares => runs_others() || held.is_some_and(|held| held.is_heavy),
-            Meeting::Excludes => held.is_none_or(|held| held.is_heavy),
-        };
-        waits.then(|| Outcome::Busy(self.heavy.oldest()))
     }
 
     /// Whether a request that has to be alone must not wait for that with its thread any longer: something holds

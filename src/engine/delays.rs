@@ -12,12 +12,12 @@ use super::blockers::Waits;
 use super::client::Client;
 use super::holders::Holder;
 use super::observe::Done;
-use super::overtaken::{Came, Turn};
 use super::room::Ticket;
 use crate::command::spec::Flags;
 use crate::command::table::Entry;
 use crate::config::Directive;
 use crate::keyspace::access::SlotLock;
+use crate::keyspace::turns::{Came, Turn};
 use crate::shared::commandlog::cut;
 use crate::shared::slow_requests::{Part, Parts, SlowRequest};
 

@@ -143,7 +143,7 @@ impl Server {
         let aborts = self.ending.enter(limit);
         self.pause.start(Purpose::Shutdown, Scope::Write, FOR_EVER_MS, self.clock.now_ms());
         // What ran already when the pause began has run to its end behind this.
-        drop(self.keyspace.gate.exclusive(|| ()));
+        drop(self.be_alone());
         let offset = self.replication_offset();
         // On a thread of its own: what this one wakes would wait here until it goes on.
         let is_behind = || replicas.acknowledged(offset) < replicas.online();

@@ -325,6 +325,7 @@ impl Server {
             self.note_accesses(entry, arguments, keys, database);
         }
         let failed = context.settle(result, start);
+        batch.was_heavy |= watch.is_heavy();
         batch.dirty += context.dirty;
         if flags.has(Flags::RUNS_QUEUE) {
             batch.longest = context.longest.take();

@@ -72,7 +72,7 @@ impl Server {
             return;
         }
         // A write that was judged before the pause began has run behind this, or is paused too.
-        drop(self.keyspace.gate.exclusive(|| ()));
+        drop(self.be_alone());
         let offset = self.replication_offset();
         let replicas = self.replication.replicas.all();
         let online = replicas.iter().filter(|replica| replica.stage() == Stage::Online);
@@ -98,7 +98,7 @@ impl Server {
             }
             Look::Follow((host, port)) => {
                 let _stream = self.following.hold_stream();
-                let _alone = self.keyspace.gate.exclusive(|| ());
+                let _alone = self.be_alone();
                 // FAILOVER ABORT may have come in between, which is alone too.
                 if self.failover_step() == Step::InProgress {
                     let why = if is_over { "time out exceeded" } else { "it has everything" };
@@ -113,7 +113,7 @@ impl Server {
     pub fn give_up_failover(&self, why: &str) {
         if self.failover_step() != Step::None {
             let _stream = self.following.hold_stream();
-            let _alone = self.keyspace.gate.exclusive(|| ());
+            let _alone = self.be_alone();
             self.abort_failover(why);
         }
     }

@@ -217,7 +217,7 @@ pub struct Upkeep {
     pub aof_flush_sleep_us: AtomicU64,
     /// Taken for a whole sweep of expired keys, so that the sweeper's thread and DEBUG or a test never sweep
     /// at once.
-    pub sweeping: parking_lot::Mutex<()>,
+    pub sweeping: parking_lot::Mutex<crate::keyspace::turns::Trying>,
     /// Pool of good candidates, kept from one eviction to the next.
     pub evictor: parking_lot::Mutex<Evictor>,
     /// Bytes of clients that are being closed, as of the last look at clients over `maxmemory-clients`.
@@ -409,7 +409,7 @@ impl Server {
     ) -> Option<Snapshot<'_>> {
         // What is applied and not relayed would be in the data, and behind the position too.
         let _stream = self.following.hold_stream_unless(give_up)?;
-        let exclusive = self.keyspace.gate.exclusive_unless(give_up)?;
+        let exclusive = self.be_alone_unless(give_up)?;
         if self.loading.is_partial() {
             return None;
         }

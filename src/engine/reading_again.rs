@@ -25,7 +25,7 @@ impl Server {
         drop(self.upkeep.sweeping.lock());
         drop(self.upkeep.evictor.lock());
         drop(self.following.hold_stream());
-        drop(self.keyspace.gate.exclusive(|| {}));
+        drop(self.be_alone());
         drop(self.scripting.libraries.change());
         Some(ReadingAgain { server: self, _turn: turn })
     }

@@ -117,7 +117,7 @@ impl Server {
         if !is_due() {
             return;
         }
-        let _alone = self.keyspace.gate.exclusive(|| ());
+        let _alone = self.be_alone();
         let mut history = self.replication.history.write();
         if self.replication.replicas.count() > 0 || self.following.is_replica() {
             return;

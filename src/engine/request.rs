@@ -91,7 +91,12 @@ impl Server {
             }
             Outcome::Busy(holder) => {
                 batch.is_blocked_by(holder);
-                return Some(if batch.lacks_room { Stop::NoRoom } else { Stop::Busy });
+                let stop = if batch.lacks_room { Stop::NoRoom } else { Stop::Busy };
+                if self.effects.waiting.has_postponed() && !self.runs_slow() {
+                    // It may have let one of those by for whom keys were postponed.
+                    self.follow_up(batch);
+                }
+                return Some(stop);
             }
             Outcome::Paused => return Some(Stop::Paused),
             Outcome::Refused(_) => return None,

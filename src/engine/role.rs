@@ -54,7 +54,7 @@ impl Server {
     /// [`follow_primary`](Self::follow_primary) for a caller that is not alone and holds nothing.
     pub fn change_primary(&self, primary: Option<Primary>) -> bool {
         let _stream = self.following.hold_stream();
-        let _alone = self.keyspace.gate.exclusive(|| ());
+        let _alone = self.be_alone();
         self.follow_primary(primary)
     }
 
@@ -112,7 +112,7 @@ impl Server {
     pub fn exchange_data<T>(&self, work: impl FnOnce(&mut Exclusive<'_>, &ChangeBuffer<'_>) -> T) -> T {
         let mut batch = self.new_batch();
         let done = {
-            let mut exclusive = self.keyspace.gate.exclusive(|| ());
+            let mut exclusive = self.be_alone();
             work(&mut exclusive, &batch.changes)
         };
         if batch.changes.any_ready() {
@@ -153,7 +153,7 @@ impl Server {
     pub fn resume_stream(&self, place: Option<StreamPlace>) {
         let Some(place) = place else { return };
         let _stream = self.following.hold_stream();
-        let _alone = self.keyspace.gate.exclusive(|| ());
+        let _alone = self.be_alone();
         if self.following.is_replica() {
             return self.took_copy(place);
         }

@@ -22,6 +22,7 @@ use crate::keyspace::KeyId;
 use crate::keyspace::access::Access;
 use crate::keyspace::record::is_expired;
 use crate::keyspace::table;
+use crate::keyspace::turns::Turn;
 use crate::resp::encode::Reply;
 use crate::shared::pause::Purpose;
 use crate::shared::waiter::{AckWait, EmptyReply, Ended, WaitFor, Waiter};
@@ -56,11 +57,13 @@ enum Served {
     /// The key does not hold what it waits for.
     NothingThere,
     /// A slow script or a heavy command holds what the request needs, or data are being read again.
-    Held,
+    /// The turn is for the locks of the request.
+    Held(Option<Turn>),
 }
 
-/// A slow script or a heavy command holds a slot, or data are being read again, so that it cannot be looked at now.
-struct SlotHeld;
+/// A slow script or a heavy command holds a slot, or data are being read again, so that it cannot be looked at now. The
+/// turn is for what is held, where that is known.
+struct SlotHeld(Option<Turn>);
 
 /// Why a client's wait is ended before it is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,26 +92,43 @@ impl Server {
                 self.serve_waiting_for(&key, batch);
             }
             // While something slow runs, or data are read again, they wait for its end, when its thread comes here.
-            if self.is_slow() || self.loading.is_active() {
+            if self.loading.is_active() {
                 return;
             }
-            let Some(key) = self.effects.waiting.take_postponed() else { return };
+            if self.runs_slow() {
+                return self.serve_postponed(batch);
+            }
+            let Some((key, _turn)) = self.effects.waiting.take_postponed() else { return };
+            self.serve_waiting_for(&key, batch);
+        }
+    }
+
+    /// Tries each postponed key once where something heavy has ended while other things are: what runs somewhere all
+    /// the time is not waited for.
+    fn serve_postponed<'s>(&'s self, batch: &mut Batch<'s>) {
+        if !std::mem::take(&mut batch.was_heavy) {
+            return;
+        }
+        for _ in 0..self.effects.waiting.postponed_count() {
+            let Some((key, _turn)) = self.effects.waiting.take_postponed() else { return };
             self.serve_waiting_for(&key, batch);
         }
     }
 
     /// Runs the requests of clients that wait for this key.
     fn serve_waiting_for<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) {
-        if !self.has_served_all(key, batch) {
-            self.effects.waiting.postpone(key.clone());
+        if let Err(SlotHeld(turn)) = self.serve_all(key, batch) {
+            self.effects.waiting.postpone(key.clone(), turn);
         }
     }
 
-    /// Serves the clients that wait for this key until nothing is left for the next one. Returns false where
-    /// something slow holds what is needed.
-    fn has_served_all<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> bool {
+    /// Serves the clients that wait for this key until nothing is left for the next one.
+    ///
+    /// # Errors
+    /// Something slow holds what is needed.
+    fn serve_all<'s>(&'s self, key: &KeyId, batch: &mut Batch<'s>) -> Result<(), SlotHeld> {
         let mut number = 0;
-        let Ok(mut holds) = self.type_under(key, batch) else { return false };
+        let mut holds = self.type_under(key, batch)?;
         while let Some(waiter) = self.effects.waiting.next_after(key, number, holds) {
             number = waiter.number;
             if !waiter.begin_serving() {
@@ -118,14 +138,11 @@ impl Server {
                 Served::Yes => {}
                 // The client before has taken what there was, or another thread has changed the key, and
                 // serves its clients itself.
-                Served::NothingThere => match self.type_under(key, batch) {
-                    Ok(present) => holds = present,
-                    Err(SlotHeld) => return false,
-                },
-                Served::Held => return false,
+                Served::NothingThere => holds = self.type_under(key, batch)?,
+                Served::Held(turn) => return Err(SlotHeld(turn)),
             }
         }
-        true
+        Ok(())
     }
 
     /// Returns the type of the key's value, `None` without one. Locks the slot for a moment.
@@ -137,17 +154,17 @@ impl Server {
         key: &KeyId,
         batch: &mut Batch<'s>,
     ) -> Result<Option<&'static str>, SlotHeld> {
-        let give_up = || self.is_slow();
+        let give_up = || self.runs_slow();
         if batch.shared.is_none() {
             batch.shared = self.keyspace.gate.shared_unless(crate::worker::current(), give_up);
         }
-        let shared = batch.shared.as_ref().ok_or(SlotHeld)?;
+        let shared = batch.shared.as_ref().ok_or(SlotHeld(None))?;
         if self.loading.is_active() {
-            return Err(SlotHeld);
+            return Err(SlotHeld(None));
         }
         let Some(database) = self.keyspace.physical_if_used(shared[key.0]) else { return Ok(None) };
         let hashed = self.keyspace.hasher().key(&key.1);
-        let table = database.read_slot_unless(hashed.slot(), give_up).ok_or(SlotHeld)?;
+        let table = database.read_slot_unless(hashed.slot(), give_up).ok_or(SlotHeld(None))?;
         let record = table::find(&table, &hashed).filter(|record| !is_expired(record, batch.now_ms));
         Ok(record.map(|record| record.type_name()))
     }
@@ -178,7 +195,7 @@ impl Server {
         }
         if self.loading.is_active() && !matches!(verdict, Verdict::Pass) {
             waiter.not_served();
-            return Served::Held;
+            return Served::Held(None);
         }
         if let Verdict::Refuse(error) = verdict {
             // Its user may have lost the right to it since.
@@ -222,7 +239,8 @@ impl Server {
                 // Its time is not that of the client whose batch it is.
                 batch.gave_up_ns = 0;
                 waiter.not_served();
-                return Served::Held;
+                let turn = self.heavy.any().then(|| self.keyspace.turns.enter_own(&plan, false));
+                return Served::Held(turn);
             }
         };
         let done = Done {

@@ -79,6 +79,7 @@ impl Server {
         drop(context);
         batch.dirty += dirty;
         Waits::note(&mut batch.waits, watch.take_waits());
+        batch.was_heavy |= watch.is_heavy();
         if done.executed == 0 {
             return 0;
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Server;
 use crate::keyspace::sweep::{self, Swept};
+use crate::keyspace::turns::Trying;
 use crate::shared::stats::Counter;
 
 /// Most keys, fields and members removed in one pass, before the gate of the keyspace is left.
@@ -49,6 +50,7 @@ impl Sweeper {
                     server.expire_some(false);
                     sleep_for(&server)
                 } else {
+                    *server.upkeep.sweeping.lock() = Trying::default();
                     SLEEP_IDLE
                 };
                 std::thread::park_timeout(sleep);
@@ -100,7 +102,8 @@ impl Server {
     /// `waits`, and else removes nothing meanwhile.
     fn expire_some(&self, waits: bool) -> u64 {
         // One sweep at a time: when this call returns, no other sweep has a key half removed.
-        let _turn = self.upkeep.sweeping.lock();
+        let mut trying = self.upkeep.sweeping.lock();
+        let mut held_up = std::mem::take(&mut *trying);
         let now_ms = self.clock.now_ms();
         if self.following.is_replica() && !self.keeps_all_keys(now_ms) {
             return self.expire_own_keys(now_ms);
@@ -123,10 +126,14 @@ impl Server {
                 lag_max_ms,
                 more,
                 is_shut_out,
+                held_up_at,
                 waited_ns,
-                ..
             } = swept;
-            let is_left = is_shut_out || swept.is_held_up;
+            let is_left = is_shut_out || held_up_at.is_some();
+            match held_up_at {
+                Some((physical, slot)) => held_up.failed(&self.keyspace, physical, slot),
+                None => held_up = Trying::default(),
+            }
             let left_ms = if is_left { sweep::next_due_ms(&self.keyspace) } else { u64::MAX };
             self.upkeep.expiry_held_up_ms.store(left_ms, Ordering::Relaxed);
             // Neither waiting for others nor what runs for clients that waited is the work of expiry.
@@ -147,6 +154,7 @@ impl Server {
             if !(more || is_shut_out && waits) {
                 self.stats.add(crate::worker::NONE, Counter::ExpireCycleNs, took_ns);
                 self.logs.latency.note_work("expire-cycle", took_ns / 1_000_000, self.clock.now_ms(), total);
+                *trying = held_up;
                 return total;
             }
         }

@@ -23,6 +23,7 @@ pub mod snapshot;
 pub mod staged;
 pub(crate) mod sweep;
 pub mod table;
+pub mod turns;
 pub mod value;
 
 use std::sync::{Arc, OnceLock};
@@ -36,6 +37,7 @@ use reaper::Reaper;
 use sizes::Sizes;
 use snapshot::Handover;
 use table::SlotTable;
+use turns::Turns;
 
 /// Longest time that one try to make a database may hold up readers that hold its absence.
 const TRY: Duration = Duration::from_millis(1);
@@ -66,6 +68,8 @@ pub struct Keyspace {
     nothing: SlotTable,
     /// The reader lock that batches of commands pass; see [`gate`].
     pub gate: Gate,
+    /// Those that have waited in vain for locks which others hold for long.
+    pub turns: Turns,
     /// The thread that frees big values.
     pub reaper: Reaper,
     /// What a snapshot that runs is given by those who change data.
@@ -83,6 +87,7 @@ impl Keyspace {
             hasher: KeyHasher::with_seed(seed),
             nothing: SlotTable::new(),
             gate: Gate::new(workers, databases),
+            turns: Turns::default(),
             reaper: Reaper::for_keyspace(Arc::clone(&handover)),
             handover,
             sizes: Arc::default(),

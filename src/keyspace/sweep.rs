@@ -23,8 +23,9 @@ pub struct Swept {
     pub more: bool,
     /// Whether somebody was alone in the keyspace for longer than a moment, so that nothing was looked at.
     pub is_shut_out: bool,
-    /// Whether something due was left as somebody held its slot for longer than a moment.
-    pub is_held_up: bool,
+    /// Where something due was left as somebody held its slot for longer than a moment: the first physical database and
+    /// slot.
+    pub held_up_at: Option<(u16, usize)>,
     /// How long it waited for locks that others had, in nanoseconds.
     pub waited_ns: u64,
 }
@@ -66,7 +67,7 @@ pub fn expire_due(
                 .try_write_slot(slot)
                 .or_else(|| timed(&mut swept, clock_ns, || database.write_slot_unless(slot, || true)));
             let Some(mut table) = table else {
-                swept.is_held_up = true;
+                swept.held_up_at.get_or_insert((physical, slot));
                 return true;
             };
             while let left @ 1.. = budget.saturating_sub(swept.removed()) {
@@ -217,7 +218,7 @@ mod tests {
         database.insert(&mut slot, &key, Record::new_string(key.bytes, b"v", Some(50), false));
         assert_eq!(
             sweep(),
-            Swept { is_held_up: true, waited_ns: 1000, ..Swept::default() },
+            Swept { held_up_at: Some((0, key.slot())), waited_ns: 1000, ..Swept::default() },
             "its slot is left for the next pass"
         );
     }

@@ -187,7 +187,7 @@ impl Backup {
                 // BACKUP SEAL does not wait for what has failed.
                 run.seal.lock().take();
                 // Commands ask once whether anybody reads.
-                let _alone = server.keyspace.gate.exclusive(|| {});
+                let _alone = server.be_alone();
                 server.journal().leave(&reader);
             }
         });

@@ -66,11 +66,20 @@ impl Drop for StopsAtLast<'_> {
 
 /// Runs `request`, and holds that few of the commands that others run ended meanwhile.
 fn gets_by(what: &str, ended: &AtomicUsize, request: impl FnOnce() + Send) {
+    ends_before(what, (ended, AT_MOST), request);
+}
+
+/// As [`gets_by`], of what does not begin to wait at once, or waits several times.
+fn gets_by_in_time(what: &str, ended: &AtomicUsize, work: impl FnOnce() + Send) {
+    ends_before(what, (ended, 6 * AT_MOST), work);
+}
+
+fn ends_before(what: &str, (ended, at_most): (&AtomicUsize, usize), request: impl FnOnce() + Send) {
     let before = ended.load(Ordering::Relaxed);
     let meanwhile = || ended.load(Ordering::Relaxed) - before;
     let is_late = std::thread::scope(|scope| {
         let request = scope.spawn(request);
-        while !request.is_finished() && meanwhile() <= AT_MOST {
+        while !request.is_finished() && meanwhile() <= at_most {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         !request.is_finished()
@@ -110,6 +119,10 @@ fn all_get_by(server: &TestServer, command: &str) {
             client.check("RPUSH {0}queue x", ":1~");
             waiting.check_next("*2~$8~{0}queue~$1~x~");
         });
+        let expired = || server.info("expired_keys").parse::<u64>().expect("a number");
+        let before = expired();
+        client.check("SET {0}ends x PX 1", "+OK~");
+        gets_by_in_time("the end of a key", ended, || eventually("it has ended", || expired() > before));
         client.check("SET {0}n 0", "+OK~");
         client.check("DEL other {0}out", ":2~");
     });
@@ -123,7 +136,38 @@ fn heavy_readers_keep_nobody_waiting_for_ever() {
     all_get_by(&server, "SORT_RO {0}s ALPHA LIMIT 0 1");
     all_get_by(&server, "EVAL_RO \"for i = 1, 20000 do redis.call('GET', KEYS[1]) end\" 1 {0}n");
     let inner = server.handle().server();
-    eventually("nobody has a turn any more", || !inner.heavy.overtaken.any() && !inner.heavy.any());
+    eventually("nobody has a turn any more", || !inner.keyspace.turns.any() && !inner.heavy.any());
+}
+
+/// What the server does by itself needs an instant alone in the keyspace: where a snapshot begins, where changes are
+/// listened to from then on.
+#[test]
+fn heavy_readers_do_not_keep_snapshots_from_beginning() {
+    let pairs = [("io-threads", "2"), ("appendonly", "yes"), ("save", ""), ("repl-diskless-sync-delay", "0")];
+    let (server, replica) = (TestServer::with_clock(&pairs, Clock::system()), self::server());
+    let mut client = server.client();
+    fill(&mut client);
+    beside(&server, "SORT_RO {0}s ALPHA LIMIT 0 1", |ended| {
+        gets_by_in_time("BGSAVE", ended, || {
+            client.check("BGSAVE", "+Background saving started~");
+            eventually("it ends", || info(&mut client, "rdb_bgsave_in_progress") == "0");
+        });
+        assert_eq!(info(&mut client, "rdb_last_bgsave_status"), "ok");
+        gets_by_in_time("BGREWRITEAOF", ended, || {
+            client.check("BGREWRITEAOF", "+Background append only file rewriting started~");
+            eventually("it ends", || info(&mut client, "aof_rewrites") == "1");
+        });
+        for value in ["no", "yes"] {
+            gets_by_in_time("appendonly", ended, || {
+                client.check(&format!("CONFIG SET appendonly {value}"), "+OK~")
+            });
+        }
+        let mut on_replica = replica.client();
+        on_replica.check(&format!("REPLICAOF 127.0.0.1 {}", server.address().port()), "+OK~");
+        gets_by_in_time("a full copy", ended, || {
+            eventually("it has the data", || on_replica.raw("GET {0}n") == "$1~0~");
+        });
+    });
 }
 
 /// A pipeline of heavy writes lets go of its lock for a moment between two of them.

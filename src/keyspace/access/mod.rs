@@ -122,6 +122,8 @@ pub trait Pulse {
     fn begins_to_wait(&self, lock: Option<SlotLock>);
     /// The command still waits, for longer than locks are mostly held.
     fn still_waits(&self);
+    /// The command still waits to be alone in the keyspace, and is not broken off.
+    fn waits_to_be_alone(&self);
     /// The command has the lock, or has given up.
     fn has_waited(&self, has_it: bool);
     /// The command is known to be slow: others are to find it where they wait for its locks. `program` names the

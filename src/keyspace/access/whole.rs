@@ -314,6 +314,7 @@ impl<'g> Access<'g, '_> {
                     pulse.begins_to_wait(None);
                     let exclusive = gate.exclusive(|| {
                         pulse.still_waits();
+                        pulse.waits_to_be_alone();
                         pulse.long(self);
                     });
                     pulse.has_waited(true);

@@ -13,6 +13,7 @@ use crate::keyspace::key_hash::{HashedKey, SLOT_COUNT, fingerprint_of_hash};
 use crate::keyspace::reaper::FreeReason;
 use crate::keyspace::record::{Record, RecordBox};
 use crate::keyspace::table::{self, SlotTable};
+use crate::keyspace::turns::Trying;
 use crate::keyspace::value::Object;
 
 /// Records of a slot that are read under its lock at once.
@@ -20,6 +21,9 @@ const PIECE: usize = 128;
 
 /// Members of a frozen value that are read under its slot's lock at once.
 const MEMBERS: usize = 512;
+
+/// So many times as much is read at once of a value whose slot others keep for long.
+const PIECES_HELD: usize = 16;
 
 /// Blocks of a frozen stream that are copied under its slot's lock at once.
 const BLOCKS: usize = 64;
@@ -89,6 +93,8 @@ pub struct Snapshot<'k> {
     behind_max: usize,
     /// How often a frozen value has got another place.
     moves: u64,
+    /// Its tries for a slot that others hold.
+    trying: Trying,
     is_over: bool,
 }
 
@@ -131,6 +137,7 @@ impl<'k> Snapshot<'k> {
             has_field_ends,
             behind_max: crate::alloc::allocated_bytes().map_or(0, |bytes| bytes as usize).max(BEHIND_MIN),
             moves: 0,
+            trying: Trying::default(),
             is_over: false,
         })
     }
@@ -302,12 +309,21 @@ impl<'k> Snapshot<'k> {
                 };
                 let key = database.hasher().key(key);
                 let Some(mut table) = database.try_write_slot(key.slot()) else {
+                    self.trying.failed(self.keyspace, *physical, key.slot());
                     std::thread::sleep(PAUSE);
                     return Ok(());
                 };
+                let was_held = self.trying.succeeded(*physical, key.slot());
                 let located = table::locate(&table, &key);
                 let copy = &mut self.copy;
-                located.and_then(|at| read_members(table::at_mut(&mut table, at), reading, copy, sink))
+                let mut read_piece = |at| read_members(table::at_mut(&mut table, at), reading, copy, sink);
+                let mut done = located.and_then(&mut read_piece);
+                for _ in 1..if was_held { PIECES_HELD } else { 1 } {
+                    if done == Some(false) {
+                        done = located.and_then(&mut read_piece);
+                    }
+                }
+                done
             }
         };
         match done {
@@ -355,9 +371,11 @@ impl<'k> Snapshot<'k> {
         let gate = keyspace.gate.shared(crate::worker::NONE);
         let Some(mut table) = database.try_write_slot(slot) else {
             drop(gate);
+            self.trying.failed(keyspace, physical, slot);
             std::thread::sleep(PAUSE);
             return;
         };
+        self.trying.succeeded(physical, slot);
         if let Some(sink) = &mut sink
             && !table.is_empty()
         {

@@ -205,7 +205,7 @@ impl AppendOnlyFile {
         shared.counts.store(true, Ordering::Release);
         shared.file_bytes.store(len, Ordering::Relaxed);
         shared.other_bytes.store(total.saturating_sub(len), Ordering::Relaxed);
-        let alone = server.keyspace.gate.exclusive(|| {});
+        let alone = server.be_alone();
         let writer = self.begin_writer(server, shared, file, len)?;
         let mut state = self.state.lock();
         (state.base_bytes, state.wanted, state.writer) = (total, true, Some(writer));

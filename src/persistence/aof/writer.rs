@@ -260,7 +260,7 @@ impl Writer {
         self.shared.switches.lock().clear();
         {
             // Commands ask once whether anybody reads.
-            let _alone = self.server.keyspace.gate.exclusive(|| {});
+            let _alone = self.server.be_alone();
             self.server.journal().leave(&self.reader);
         }
         self.server.durability.set_error(None);

@@ -1,7 +1,7 @@
 // Lines over the last minutes, drawn as SVG.
 
 import { h, s } from './dom.js';
-import { digits, span as duration } from './format.js';
+import { span as duration } from './format.js';
 
 const WIDTH = 300;
 const HEIGHT = 80;
@@ -66,7 +66,7 @@ export function chart(given) {
     limit.classList.toggle('gone', !shows);
     if (shows) for (const name of ['y1', 'y2']) limit.setAttribute(name, y(limitAt));
     top.textContent = given.format(bound);
-    ago.textContent = span > WINDOW_MIN_MS ? `${digits(span / 60000)} minutes ago` : 'a minute ago';
+    ago.textContent = agoInWords(span);
     const now = given.series ? last[given.series[0].key] : null;
     value.textContent = given.say ? given.say(last, inWindow) : now === null ? '–' : given.format(now);
     more.textContent = given.more?.(last, inWindow) ?? '';
@@ -120,4 +120,10 @@ function nice(value, isBytes) {
   if (isBytes) return 2 ** Math.ceil(Math.log2(value));
   const unit = 10 ** Math.floor(Math.log10(value));
   return [1, 2, 5, 10].map((times) => times * unit).find((round) => round >= value);
+}
+
+// The time at the left edge of a chart.
+function agoInWords(span) {
+  if (span <= WINDOW_MIN_MS) return 'a minute ago';
+  return span < 2 * WINDOW_MIN_MS ? `${Math.round(span / 1000)} seconds ago` : `${Math.round(span / 60000)} minutes ago`;
 }
