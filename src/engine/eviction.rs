@@ -35,6 +35,11 @@ const LOOK_IDLE: Duration = Duration::from_millis(100);
 /// Least time between two looks at clients' memory for the sake of keys.
 const CLIENTS_LOOK_NS: u64 = 1_000_000;
 
+/// Where something heavy holds the slots of all that could be evicted, nobody is refused as long as memory is over its
+/// limit by no more than this share of it, or these bytes: eviction goes on when the slots are free.
+const HELD_SHARE: u64 = 16;
+const HELD_MIN: u64 = 8 << 20;
+
 /// How long a refusal for want of memory is remembered, in milliseconds.
 pub(super) const REFUSAL_MS: u64 = 10_000;
 
@@ -193,6 +198,8 @@ impl Server {
         }
         let look =
             Look { policy, samples: settings.samples, clock: self.settings.access_clock(batch.now_ms) };
+        evictor.saw_held = false;
+        let limit = self.settings.maxmemory();
         let mut evicted = 0;
         let room = loop {
             if self.bytes_over_limit() == 0 {
@@ -211,7 +218,8 @@ impl Server {
                 }
             }
             if evicted == 0 {
-                break if self.keyspace.reaper.pending() > 0 { Room::Coming } else { Room::None };
+                let is_held = evictor.saw_held && self.bytes_over_limit() <= HELD_MIN.max(limit / HELD_SHARE);
+                break if is_held || self.keyspace.reaper.pending() > 0 { Room::Coming } else { Room::None };
             }
             let took_us = (self.clock.monotonic_ns() - start_ns) / 1000;
             if limit_us.is_some_and(|limit_us| took_us >= limit_us) {

@@ -75,6 +75,8 @@ pub struct Evictor {
     rng: fastrand::Rng,
     /// Where the last random key was.
     next_database: usize,
+    /// Whether somebody held the slot of what was to be evicted, since this was last set to false.
+    pub saw_held: bool,
 }
 
 /// How keys are sampled and ranked.
@@ -128,9 +130,9 @@ impl Evictor {
             }
             while let Some(candidate) = self.pool.pop() {
                 let Some(database) = keyspace.physical_if_used(gate[candidate.database]) else { continue };
-                let evicted = evict(keyspace, database, changes, &candidate, look);
-                if evicted.is_some() {
-                    return evicted;
+                match evict(keyspace, database, changes, &candidate, look) {
+                    Ok(bytes) => return Some(bytes),
+                    Err(kept) => self.saw_held |= kept == Kept::Held,
                 }
             }
         }
@@ -140,7 +142,7 @@ impl Evictor {
                 return None;
             }
             let candidate = self.search(database, number, look)?;
-            evict(keyspace, database, changes, &candidate, look)
+            evict(keyspace, database, changes, &candidate, look).ok()
         })
     }
 
@@ -166,7 +168,10 @@ impl Evictor {
         let mut left = samples;
         for _ in 0..SLOTS_MAX {
             let Some(slot) = self.random_slot(database, look) else { return false };
-            let Some(table) = database.try_read_slot(slot) else { continue };
+            let Some(table) = database.try_read_slot(slot) else {
+                self.saw_held = true;
+                continue;
+            };
             // Taking all keys of a nearly empty slot would favour them: one of a few is taken, several of
             // many.
             let share = left.min(1 + table.len() / 8);
@@ -256,6 +261,15 @@ fn rank(record: &Record, look: &Look) -> u64 {
     }
 }
 
+/// Why a candidate is not evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// Somebody holds its slot.
+    Held,
+    /// It is gone, or others are to go before it now.
+    Stays,
+}
+
 /// Evicts a candidate unless its slot is locked, the key is gone, or its rank has fallen.
 fn evict(
     keyspace: &Keyspace,
@@ -263,17 +277,17 @@ fn evict(
     changes: &dyn ChangeSink,
     candidate: &Candidate,
     look: &Look,
-) -> Option<usize> {
-    let mut table = database.try_write_slot(slot_of_hash(candidate.hash))?;
+) -> Result<usize, Kept> {
+    let mut table = database.try_write_slot(slot_of_hash(candidate.hash)).ok_or(Kept::Held)?;
     let stands = |record: &Record| may_be_evicted(record, look) && rank(record, look) >= candidate.rank;
-    let record = database.remove_by_hash(&mut table, candidate.hash, stands)?;
+    let record = database.remove_by_hash(&mut table, candidate.hash, stands).ok_or(Kept::Stays)?;
     let bytes = record.memory_bytes();
     let key = database.hasher().key(record.key());
     changes.removed(candidate.database, &key, keyspace.reaper.is_lazy(FreeReason::Evicted));
     changes.changed(candidate.database, &key, EventClass::EVICTED, "evicted");
     keyspace.reaper.discard(record, FreeReason::Evicted);
     database.give_back_if_empty(&mut table, slot_of_hash(candidate.hash));
-    Some(bytes)
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -61,6 +61,9 @@ const FAR_MS: u64 = 3_600_000;
 /// How long a waiting client's request that is due, but held up, rests before it is tried again, in milliseconds.
 const HELD_RETRY_MS: u64 = 100;
 
+/// How long a client waits on for room that has closed its side.
+const ROOM_LEFT: Duration = Duration::from_secs(1);
+
 /// Longest time for which a client waits for room without a look whether there is some: it is woken before.
 const ROOM_RETRY: Duration = Duration::from_secs(1);
 
@@ -168,7 +171,22 @@ impl Connection {
             End::Shutdown => self.session.server.ending.take_connection(self.stream),
             End::Failed(error) => {
                 tracing::debug!(client = self.session.client.shared.id, %error, "connection lost");
+                self.run_what_came().await;
             }
+        }
+    }
+
+    /// Runs the whole requests that were read from a client that takes no replies any more: it may have sent them and
+    /// left.
+    async fn run_what_came(&mut self) {
+        while self.undecoded && !self.session.client.shared.is_closing() {
+            let progress = self.run_batches();
+            self.out.clear();
+            self.written = 0;
+            if !matches!(progress, Ok(Progress::More)) {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
     }
 
@@ -367,14 +385,15 @@ impl Connection {
         end
     }
 
-    /// A client that sends nothing more still gets its replies, as it would at once: it may have closed its side alone.
+    /// A client that has closed its side may still read its replies, and so waits on; but not for long, as mostly
+    /// nobody does, and those who try again and again would take each other's room.
     async fn woken_for_room(&mut self) -> Result<(), End> {
         loop {
             match self.wait_held(ROOM_RETRY).await? {
                 Some(Woken::Read) => {}
                 Some(Woken::Eof) => {
-                    let called = self.wait_to_be_called(ROOM_RETRY).await?;
-                    return called.map_or(Ok(()), |woken| self.follow_call(woken));
+                    let called = self.wait_to_be_called(ROOM_LEFT).await?;
+                    return called.map_or(Err(End::Closed), |woken| self.follow_call(woken));
                 }
                 Some(woken) => return self.follow_call(woken),
                 None => return Ok(()),
@@ -792,9 +811,9 @@ impl Connection {
             } else {
                 self.wait_held(LEFT_CHECK).await?
             };
-            // What a client sent before it closed its side runs all the same.
+            // What a client sent before it closed its side runs all the same, unless the disk hangs.
             let woken = match woken {
-                Some(Woken::Eof) => self.wait_to_be_called(LEFT_CHECK).await?,
+                Some(Woken::Eof) => Some(self.wait_to_be_called(KEPT_MAX).await?.ok_or(End::Closed)?),
                 woken => woken,
             };
             match woken {

@@ -71,7 +71,13 @@ impl AsyncRead for NetStream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             NetStream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            NetStream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            NetStream::Tls(stream) => match Pin::new(stream).poll_read(cx, buffer) {
+                // Closed without a goodbye. What had come whole runs, as it does for clients without TLS.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Poll::Ready(Ok(()))
+                }
+                read => read,
+            },
             NetStream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }

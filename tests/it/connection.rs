@@ -191,3 +191,16 @@ fn select_is_the_connections_own() {
     first.check("RESET", "+RESET~");
     first.check("GET k", "$-1~");
 }
+
+/// A client may send and leave: what it had sent runs, though nobody takes the replies.
+#[test]
+fn requests_of_a_client_that_has_left_run() {
+    const REQUESTS: i64 = 1000;
+    let server = TestServer::start();
+    for round in 1..=5 {
+        let mut client = server.client();
+        client.send(&b"INCR n\r\n".repeat(REQUESTS as usize));
+        drop(client);
+        eventually("all have run", || server.client().raw("INCRBY n 0") == format!(":{}~", round * REQUESTS));
+    }
+}

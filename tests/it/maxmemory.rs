@@ -275,6 +275,31 @@ fn large_values_take_few_others_with_them() {
     }
 }
 
+/// Where a heavy command holds the slot of all that could be evicted, eviction goes on when it has ended: nobody is
+/// refused for that.
+#[test]
+fn nobody_is_refused_while_something_heavy_holds_what_could_go() {
+    let program = Program::start(&["--save", "", "--maxmemory-policy", "allkeys-lru"]);
+    let mut client = program.client();
+    let members: Vec<String> = (0..20_000).map(|number| format!("m{number}")).collect();
+    client.call(&[&["SADD".to_owned(), "{b}s".to_owned()], &members[..]].concat());
+    let value = "x".repeat(100);
+    for number in 0..30_000 {
+        client.send(&encode(&["SET", &format!("{{b}}{number}"), &value]));
+    }
+    (0..30_000).for_each(|_| assert_eq!(client.read(), Value::Simple("OK".into())));
+    let limit = used_memory(&mut client);
+    client.check(&format!("CONFIG SET maxmemory {limit}"), "+OK~");
+    let mut reader = program.client();
+    reader.send(&encode(&["SORT_RO", "{b}s", "ALPHA", "LIMIT", "0", "1"]).repeat(20));
+    for number in 0..2000 {
+        client.check(&format!("SET other:{number} {value}"), "+OK~");
+    }
+    (0..20).for_each(|_| drop(reader.read_raw()));
+    eventually("the limit holds", || used_memory(&mut client) <= limit);
+    assert_ne!(info(&mut client, "evicted_keys"), "0");
+}
+
 /// What was evicted while a snapshot was being written was kept for it and still counted, so that eviction went
 /// on until nothing was left. Now as much goes as comes.
 #[test]

@@ -519,3 +519,17 @@ fn what_people_need_is_exported() {
         assert_eq!(export(folder.path(), arguments).0, Some(status), "{arguments:?}");
     }
 }
+
+/// A client that closes its side without the goodbye of TLS gets its replies all the same, as one without TLS.
+#[test]
+fn a_client_that_closes_its_side_without_a_word_gets_its_replies() {
+    const REQUESTS: usize = 5000;
+    let server = TestServer::start();
+    let mut client = tls_client(&server, server.address().port(), "localhost");
+    client.send(&b"INCR n\r\n".repeat(REQUESTS));
+    client.finish();
+    for number in 1..=REQUESTS {
+        client.check_next(&format!(":{number}~"));
+    }
+    client.expect_closed();
+}
