@@ -62,7 +62,7 @@ const FAR_MS: u64 = 3_600_000;
 const HELD_RETRY_MS: u64 = 100;
 
 /// How long a client waits on for room that has closed its side.
-const ROOM_LEFT: Duration = Duration::from_secs(1);
+const ROOM_LEFT: Duration = Duration::from_millis(250);
 
 /// Longest time for which a client waits for room without a look whether there is some: it is woken before.
 const ROOM_RETRY: Duration = Duration::from_secs(1);
