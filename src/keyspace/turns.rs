@@ -168,6 +168,11 @@ impl Trying {
         }
     }
 
+    /// It does something else before its next try: it keeps no turn meanwhile.
+    pub fn lets_go(&mut self) {
+        self.is_known |= self.turn.take().is_some();
+    }
+
     /// It has got a slot. Its turn is over: what it does next may take long for other reasons. Returns whether it had
     /// one.
     pub fn succeeded(&mut self, physical: u16, slot: usize) -> bool {
@@ -250,6 +255,9 @@ mod tests {
         assert_eq!(keyspace.turns.meets(came(20), Some(&reads)), None);
         trying.failed(&keyspace, 0, 5);
         assert_eq!(keyspace.turns.meets(came(20), Some(&reads)), Some(Meeting::Shares));
+        trying.lets_go();
+        assert!(!keyspace.turns.any());
+        trying.failed(&keyspace, 0, 5);
         assert!(trying.succeeded(0, 5) && !keyspace.turns.any());
         trying.failed(&keyspace, 0, 5);
         assert!(keyspace.turns.any(), "the slot is known to be held");

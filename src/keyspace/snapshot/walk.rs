@@ -181,10 +181,12 @@ impl<'k> Snapshot<'k> {
             }
             self.current = Some(reading);
         } else if let Some((physical, record)) = self.waiting.pop_front() {
+            self.trying.lets_go();
             self.tell_database(physical, sink);
             sink.record(&record);
             self.handover.written(&record);
         } else if let Some((physical, table, slot, from)) = self.tables.pop_front() {
+            self.trying.lets_go();
             self.read_table(physical, table, slot, from, sink);
         } else if self.part < self.parts.len() {
             self.walk(Some(sink));
