@@ -103,6 +103,19 @@ impl Server {
         }
     }
 
+    /// Tries each postponed key once, whatever is slow. The sweeper's thread does it every few milliseconds: what a
+    /// key's clients wait for may be free without an end that would be noticed, and what runs elsewhere may go on for
+    /// as long as it likes.
+    pub fn retry_postponed(&self) {
+        if !self.effects.waiting.has_postponed() {
+            return;
+        }
+        let mut batch = self.new_batch();
+        batch.was_heavy = true;
+        self.serve_waiting(&mut batch);
+        self.account_batch(&mut batch);
+    }
+
     /// Tries each postponed key once where something heavy has ended while other things are: what runs somewhere all
     /// the time is not waited for.
     fn serve_postponed<'s>(&'s self, batch: &mut Batch<'s>) {

@@ -46,6 +46,7 @@ impl Sweeper {
                 server.clock.follow();
                 server.logs.observation.next_tick();
                 server.keyspace.fill_sizes();
+                server.retry_postponed();
                 let sleep = if server.upkeep.active_expiry.load(Ordering::Relaxed) {
                     server.expire_some(false);
                     sleep_for(&server)

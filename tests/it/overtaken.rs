@@ -139,6 +139,31 @@ fn heavy_readers_keep_nobody_waiting_for_ever() {
     eventually("nobody has a turn any more", || !inner.keyspace.turns.any() && !inner.heavy.any());
 }
 
+/// A client that waited for a key is served beside a script that goes on for ever somewhere else, though heavy readers of
+/// the slot were in the way of its request: their end was waited for, but they had let it by and did not begin.
+#[test]
+fn what_runs_elsewhere_keeps_no_client_from_being_served() {
+    let server = server();
+    let mut client = server.client();
+    fill(&mut client);
+    let mut script = server.client();
+    script.send_command("EVAL \"while true do redis.call('GET', KEYS[1]) end\" 1 {c}x");
+    eventually("it is slow", || server.handle().server().heavy.any());
+    beside(&server, "SORT_RO {0}s ALPHA LIMIT 0 1", |ended| {
+        for number in 0..20 {
+            let mut waiting = server.client();
+            waiting.send_command("BLMOVE {a}queue {0}queue LEFT LEFT 0");
+            eventually("it waits", || !server.handle().server().effects.waiting.is_empty());
+            gets_by_in_time("BLMOVE", ended, || {
+                client.check(&format!("RPUSH {{a}}queue {number}"), ":1~");
+                waiting.check_next(&format!("${}~{number}~", number.to_string().len()));
+            });
+        }
+        gets_by_in_time("a reader", ended, || drop(server.client().raw("SORT_RO {0}s ALPHA LIMIT 0 1")));
+    });
+    client.check("SCRIPT KILL", "+OK~");
+}
+
 /// What the server does by itself needs an instant alone in the keyspace: where a snapshot begins, where changes are
 /// listened to from then on.
 #[test]
