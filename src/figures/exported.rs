@@ -134,7 +134,7 @@ pub(super) const FIGURES: &[Figure] = &[
         "kvarts_slot_keys_max",
         Kind::Gauge,
         Unit::None,
-        "Keys of the slot with most of them: a hash tag that too many keys share, where it is far above the average.",
+        "Keys of the slot with most of them: too many share a hash tag, where it has over a tenth of 10,000 keys or more.",
         |at| by_database(at, |counts| counts.slot_keys_max),
     ),
     counter("journal_bytes", Unit::Bytes, "Bytes of the stream of changes since the start.", |at| {

@@ -184,6 +184,8 @@ fn the_dashboard_asks_for_metrics_that_exist() {
         ("read-only-port", read_only.as_str()),
         ("appendonly", "yes"),
         ("key-sizes", "yes"),
+        ("hotkeys-top-k", "3"),
+        ("hotkeys-sampling-percentage", "100"),
     ];
     let (primary, replica_port) = (TestServer::with(&pairs), free_port());
     let mut client = primary.client();
@@ -196,6 +198,8 @@ fn the_dashboard_asks_for_metrics_that_exist() {
     let replica = [("metrics-port", &*replica_port.to_string()), ("replicaof", &*replicaof)]
         .map(|(a, b)| (a, b.to_owned()));
     let replica = TestServer::with(&replica.iter().map(|(a, b)| (*a, b.as_str())).collect::<Vec<_>>());
+    // What is told of the last window of accesses.
+    primary.advance_ms(1250);
     let mut page = get(port.parse().expect("a port"), "/metrics").1;
     page += &get(replica_port, "/metrics").1;
     let names: BTreeSet<&str> = page

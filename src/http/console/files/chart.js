@@ -75,7 +75,8 @@ export function chart(given) {
     const bad = given.isBad ? given.isBad(last, inWindow)
       : level !== null && given.threshold !== undefined && (given.above === false ? level < given.threshold : level > given.threshold);
     element.classList.toggle('bad', Boolean(bad));
-    advice.textContent = !bad ? given.rule ?? '' : typeof given.advice === 'function' ? given.advice(inWindow) : given.advice;
+    const said = (text, ...of) => (typeof text === 'function' ? text(...of) : text);
+    advice.textContent = bad ? said(given.advice, inWindow) : said(given.rule, last) ?? '';
     const known = values.length ? `; ${given.format(Math.min(...values))} to ${given.format(Math.max(...values))} in the last ${duration(span / 1000)}` : '';
     title.textContent = `${given.title}: ${value.textContent} now${known}`;
   }

@@ -166,6 +166,26 @@ export async function inPlace(place, title, work) {
   }
 }
 
+// How long what is there already waits for what comes above it.
+const LATE_MS = 3000;
+
+// Fills places that are one below the other, given as [place, title, work]. A place that has nothing yet is shown when those
+// above it are filled, so that nothing moves that is seen already, unless they take long.
+export async function inTurn(...all) {
+  const late = new Promise((resolve) => { setTimeout(resolve, LATE_MS); });
+  let above = null;
+  await Promise.all(all.map(([place, title, work]) => {
+    if (place.childElementCount === 0) {
+      if (above === null) put(place, h('p', { class: 'empty' }, 'Looking…'));
+      else place.hidden = true;
+    }
+    above?.then(() => { place.hidden = false; });
+    const done = inPlace(place, title, work);
+    above = Promise.race([late, Promise.all([above, done])]);
+    return done;
+  }));
+}
+
 // What went wrong, for people: a right that is missing is told without the words of the protocol.
 export function inWords(error) {
   const message = error.message ?? String(error);

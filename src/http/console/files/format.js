@@ -16,6 +16,16 @@ export function count(value) {
   return Number(value).toLocaleString('en-GB', { maximumFractionDigits: 0 });
 }
 
+// A sentence of the server with its numbers of bytes written as others are.
+export function grouped(text) {
+  return text.replace(/\b\d{4,}(?= (?:bytes|of them|of these)\b)/g, (digits) => count(digits));
+}
+
+// With a digit behind the point, where it is not a whole number.
+export function average(value) {
+  return Number(value).toLocaleString('en-GB', { maximumFractionDigits: 1 });
+}
+
 // 1 key, 2 keys.
 export function counted(value, one, many = `${one}s`) {
   return `${count(value)} ${Number(value) === 1 ? one : many}`;
@@ -33,7 +43,7 @@ export function short(value) {
 export function digits(value) {
   const size = Math.abs(value);
   if (size === 0) return '0';
-  if (size >= 100) return value.toFixed(0);
+  if (size >= 100) return count(value);
   return String(Number(value.toFixed(size >= 10 ? 1 : 2)));
 }
 

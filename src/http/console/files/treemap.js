@@ -50,17 +50,30 @@ export function layout(items) {
   return places;
 }
 
-// A map of items { name, size, text, href }.
+// A map of items { name, size, text, href }; one that stands for many others has no `href`.
 export function treemap(caption, items) {
-  const sorted = items.filter((item) => item.size > 0).sort((one, other) => other.size - one.size).slice(0, 60);
+  const sorted = items.filter((item) => item.size > 0).sort((one, other) => other.size - one.size);
   const map = h('ul', { class: 'treemap', 'aria-label': caption });
   layout(sorted).forEach((place, at) => {
     const { name, text, href } = sorted[at];
-    const tile = h('li', { class: `tile tile-${at % 6}` }, h('a', { href, title: `${name}: ${text}` }, h('strong', {}, name), h('span', {}, text)));
+    const content = [line('strong', name), line('span', text)];
+    const title = `${name}: ${text}`;
+    const tile = h('li', { class: `tile tile-${href ? at % 6 : 'others'}` },
+      href ? h('a', { class: 'box', href, title }, content) : h('div', { class: 'box', title }, content));
     for (const [side, share] of [['left', place.x], ['top', place.y], ['width', place.width], ['height', place.height]]) {
       tile.style[side] = `${(100 * share).toFixed(3)}%`;
     }
     map.append(tile);
   });
   return map;
+}
+
+// Characters of a text for which there has to be room: of less nobody knows what it was.
+const SEEN_MIN = 6;
+
+// A line of a box, which is empty where the box is too small for it.
+function line(tag, text) {
+  const content = h('span', { class: 'fits' }, text);
+  content.style.minWidth = `${Math.min(text.length, SEEN_MIN)}ch`;
+  return h(tag, { class: 'line-of' }, content);
 }

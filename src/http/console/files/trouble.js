@@ -2,6 +2,7 @@
 
 import { h, put, repeat } from './dom.js';
 import { figures } from './figures.js';
+import { grouped } from './format.js';
 import { holders, holdersTrouble, lastHolders } from './holders.js';
 
 // How often it is asked what holds locks; the server looks twice a second.
@@ -43,5 +44,5 @@ export function troublePanel(well = () => null, onHolders = () => {}) {
 
 function trouble({ title, reason, advice, refuses }) {
   return h('div', { class: `trouble${refuses === 'nothing' ? ' minor' : ''}` },
-    h('h2', {}, title), h('p', {}, reason), h('p', { class: 'advice' }, advice));
+    h('h2', {}, title), h('p', {}, grouped(reason)), h('p', { class: 'advice' }, grouped(advice)));
 }

@@ -1,15 +1,16 @@
 // One key with its value: shown by type, in pages, and changed where the user wants and may.
 
-import { Changed, call, callForPage, callIfSame, mayChange, Refused, run, session } from './api.js';
+import { Changed, call, callForPage, callIfSame, may, mayChange, Refused, run, session } from './api.js';
 import { CHANGE, asked, attempt, button, confirmed, facts, h, note, put, table } from './dom.js';
-import { bytes, count, cut, shown, time, ttl } from './format.js';
+import { bytes, count, cut, shown, span, time, ttl } from './format.js';
 
 const PAGE = 100;
 const TEXT_PAGE_BYTES = 16384;
 
 // How values of each type are shown: `size` is the command that counts, `page(key, at)` reads a page from a place that `null`
-// begins and answers { rows, next }, `next` being the place of the next page or null. The rest makes rows and changes; `uses` names
-// the commands of these, so that nobody is offered what he may not do.
+// begins and answers { rows, next }, `next` being the place of the next page or null. A row may have `ms`, when it ends. `further(key)`
+// makes what is shown below. The rest makes rows and changes; `uses` names the commands of these, so that nobody is offered what
+// he may not do.
 const KINDS = {
   string: { size: 'STRLEN', sizeName: 'Bytes' },
   list: {
@@ -35,9 +36,11 @@ const KINDS = {
     size: 'HLEN', sizeName: 'Fields', columns: ['Field', { name: 'Value', wide: true }],
     async page(key, at) {
       const [cursor, flat] = await callForPage('HSCAN', key, at ?? 0, 'COUNT', PAGE);
+      const fields = pairs(flat);
+      const ends = await endsOf(fields.map(([field]) => field), 'HPTTL', key, 'FIELDS');
       return {
-        rows: pairs(flat).map(([field, value]) => ({
-          cells: [field, value],
+        rows: fields.map(([field, value]) => ({
+          cells: [field, value], ms: ends.get(field),
           edit: isWhole(field) && isWhole(value) && (() => change(value, `Value of ${shown(field)}`, (text, was) => setField(key, field, text, was))),
           remove: isWhole(field) && (() => call('HDEL', key, field)),
         })),
@@ -54,8 +57,9 @@ const KINDS = {
     size: 'SCARD', sizeName: 'Members', columns: [{ name: 'Member', wide: true }],
     async page(key, at) {
       const [cursor, members] = await callForPage('SSCAN', key, at ?? 0, 'COUNT', PAGE);
+      const ends = await endsOf(members, 'SPTTL', key, 'MEMBERS');
       return {
-        rows: members.map((member) => ({ cells: [member], remove: isWhole(member) && (() => call('SREM', key, member)) })),
+        rows: members.map((member) => ({ cells: [member], ms: ends.get(member), remove: isWhole(member) && (() => call('SREM', key, member)) })),
         next: cursor === '0' ? null : cursor,
       };
     },
@@ -99,12 +103,50 @@ const KINDS = {
       [{ name: 'field', label: 'Field' }, { name: 'value', label: 'Value', lines: 4 }],
       (key, { field, value }) => call('XADD', key, '*', field, value),
     ],
+    further: groupsPanel,
   },
 };
 
 // Whether a word is all there: of one that is shown in part nothing can be changed by it.
 function isWhole(word) {
   return word?.cut === undefined;
+}
+
+// When fields or members end, in milliseconds, as the words behind `words` ask for it. Empty where nobody may ask.
+async function endsOf(elements, ...words) {
+  const whole = elements.filter(isWhole);
+  if (whole.length === 0 || !may(words[0].toLowerCase())) return new Map();
+  const [ends] = await run([[...words, whole.length, ...whole]]).catch((error) => [error]);
+  return new Map(Array.isArray(ends) ? whole.map((element, at) => [element, ends[at]]) : []);
+}
+
+// Groups of a stream that are shown, and consumers of each.
+const GROUPS_MAX = 50;
+const CONSUMERS_MAX = 20;
+
+// The groups of a stream with their consumers, the one with most entries pending first; null where there is none.
+async function groupsPanel(key) {
+  if (!may('xinfo|groups')) return null;
+  const [all] = await run([['XINFO', 'GROUPS', key]]);
+  if (!Array.isArray(all) || all.length === 0) return null;
+  const groups = all.slice(0, GROUPS_MAX);
+  const asked = may('xinfo|consumers') ? await run(groups.map((group) => ['XINFO', 'CONSUMERS', key, group.get('name')])) : [];
+  const rows = groups.map((group, at) => [
+    value(group.get('name')), count(group.get('pending')), group.get('lag') === null ? '–' : count(group.get('lag')), group.get('last-delivered-id'),
+    consumers(group.get('consumers'), Array.isArray(asked[at]) ? asked[at] : []),
+  ]);
+  return h('section', { class: 'panel' }, h('h2', {}, 'Groups'),
+    groups.length < all.length ? h('p', { class: 'more' }, `${count(groups.length)} of ${count(all.length)} groups.`) : null,
+    table('Groups', [{ name: 'Group', words: true }, { name: 'Pending', number: true }, { name: 'Lag', number: true }, { name: 'Last entry', fixed: true }, { name: 'Consumers', wide: true }], rows));
+}
+
+function consumers(number, known) {
+  const shownOnes = known.toSorted((one, other) => other.get('pending') - one.get('pending')).slice(0, CONSUMERS_MAX);
+  if (shownOnes.length === 0) return count(number);
+  const rest = number - shownOnes.length;
+  return h('ul', { class: 'lines' },
+    shownOnes.map((one) => h('li', {}, `${cut(shown(one.get('name')), 100)}: ${count(one.get('pending'))} pending, idle for ${span(one.get('idle') / 1000)}`)),
+    rest > 0 ? h('li', {}, `and ${count(rest)} more`) : null);
 }
 
 // Gives a field another value. When it ends stays as it was, and a field that is gone is not made again.
@@ -175,6 +217,7 @@ export async function showValue(place, key) {
   const kind = KINDS[type];
   const length = kind ? await call(kind.size, key) : null;
   const content = h('div', {});
+  const below = h('div', {});
   put(place,
     named(shown(key), back, button('Reload', again), ...changes(key, ms, again)),
     facts([
@@ -182,10 +225,11 @@ export async function showValue(place, key) {
       ...(kind ? [[kind.sizeName, count(length)]] : []),
       ['Ends in', ttl(ms ?? -1)], ['Memory', size === null ? '–' : bytes(size)],
     ]),
-    content);
+    content, below);
   if (!kind) put(content, h('p', { class: 'empty' }, 'The command line shows values of this type.'));
   else if (type === 'string') await showText(content, key, length, 0, again);
   else await showElements(content, key, kind, again);
+  put(below, await kind?.further?.(key));
 }
 
 // Characters from which on a name is long: it is written smaller, and its rest is its title.
@@ -265,8 +309,8 @@ async function showElements(content, key, kind, again) {
     const [mayEdit, mayRemove] = [kind.uses.edit, kind.uses.remove].map((name) => name && mayChange(name));
     const canChange = rows.some(({ edit, remove }) => mayEdit && edit || mayRemove && remove);
     const columns = canChange ? [...kind.columns, CHANGE] : kind.columns;
-    const cells = rows.map(({ cells: given, edit, remove, removes }) => {
-      const shownCells = given.map((cell) => value(cell));
+    const cells = rows.map(({ cells: given, ms, edit, remove, removes }) => {
+      const shownCells = given.map((cell, place) => (place === 0 && ms >= 0 ? [value(cell), h('div', { class: 'more' }, `ends in ${ttl(ms)}`)] : value(cell)));
       if (!canChange) return shownCells;
       return [...shownCells, h('span', { class: 'row tight' },
         mayEdit && edit ? button('Edit', async () => { if (await edit()) await go(turn); }) : null,

@@ -255,6 +255,12 @@ test('buttons are in sight in a narrow window', async () => {
       const { x, width } = await found.boundingBox();
       assert.ok(x >= 0 && x + width <= 360, `${name} in ${place}: from ${x} to ${x + width}`);
     }
+    if (place.includes('events')) {
+      // The button is not over the values.
+      const [fields, remove] = await Promise.all([page.locator('tbody td.wide'), page.getByRole('button', { name: 'Remove', exact: true })]
+        .map((all) => all.first().boundingBox()));
+      assert.ok(remove.y + remove.height <= fields.y || remove.x >= fields.x + fields.width, JSON.stringify({ fields, remove }));
+    }
     assert.deepEqual(await violations(page), [], place);
     await picture(page, `narrow-${place.replace(/\W/g, '-')}`);
   }
@@ -280,6 +286,46 @@ test('a field keeps its end when it is changed', async () => {
   await press('Save', dialog());
   await page.getByText('5678', { exact: true }).waitFor();
   assert.ok((await console.call('HTTL', 'ends', 'FIELDS', 1, 'code'))[0] > 900);
+});
+
+test('ends of fields and members are shown', async () => {
+  await console.run([
+    ['HSET', 'ends', 'code', '1234', 'name', 'kept'], ['HEXPIRE', 'ends', 1000, 'FIELDS', 1, 'code'],
+    ['SADD', 'invited', 'ann', 'ben'], ['SEXPIRE', 'invited', 1000, 'MEMBERS', 1, 'ben'],
+  ]);
+  for (const [key, ending, staying] of [['ends', 'code', 'name'], ['invited', 'ben', 'ann']]) {
+    await go(`keys/t:${key}?db=0`);
+    await page.getByRole('row', { name: ending }).getByText(/^ends in 16 min \d+ s$/).waitFor();
+    assert.equal(await page.getByRole('row', { name: staying }).getByText('ends in').count(), 0);
+    assert.deepEqual(await violations(page), []);
+  }
+  await go('keys/t:user%3A7?db=0');
+  await page.getByText('Name 7').waitFor();
+  assert.equal(await page.getByText('ends in', { exact: false }).filter({ hasText: /^ends/ }).count(), 0);
+});
+
+test('groups of a stream are shown with their consumers', async () => {
+  const groups = page.getByRole('table', { name: 'Groups' });
+  await go('keys/t:events?db=0');
+  await page.getByText('kind: click').first().waitFor();
+  assert.equal(await groups.count(), 0);
+  await console.run([
+    ['XGROUP', 'CREATE', 'events', 'mailers', '0'], ['XGROUP', 'CREATE', 'events', 'resting', '$'],
+    ['XREADGROUP', 'GROUP', 'mailers', 'ann', 'COUNT', 3, 'STREAMS', 'events', '>'], ['XREADGROUP', 'GROUP', 'mailers', 'ben', 'COUNT', 7, 'STREAMS', 'events', '>'],
+  ]);
+  const [, [[last]]] = (await console.call('XREADGROUP', 'GROUP', 'mailers', 'ben', 'COUNT', 1, 'STREAMS', 'events', '>')).map?.[0] ?? [];
+  await press('Reload');
+  const cells = (name) => groups.getByRole('row', { name }).getByRole('cell').allInnerTexts();
+  await groups.waitFor();
+  const [name, pending, lag, lastEntry, consumers] = await cells('mailers');
+  assert.deepEqual([name, pending, lag, lastEntry], ['mailers', '11', '239', last]);
+  assert.match(consumers, /^ben: 8 pending, idle for \d+ s\s+ann: 3 pending, idle for \d+ s$/);
+  assert.deepEqual((await cells('resting')).filter((_, at) => at !== 3), ['resting', '0', '0', '0']);
+  for (const width of [1280, 360]) {
+    await page.setViewportSize({ width, height: 740 });
+    assert.deepEqual(await violations(page), []);
+    await picture(page, `stream-groups-${width}`);
+  }
 });
 
 test('names and values are shown as they are, whatever they are', async () => {

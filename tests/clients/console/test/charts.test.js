@@ -49,6 +49,15 @@ async function past(change) {
   return page;
 }
 
+test('memory without a limit is not judged', async () => {
+  const page = await open(browser, console.url);
+  await tile(page, 'Memory').getByText('No limit is set').waitFor();
+  await console.call('CONFIG', 'SET', 'maxmemory', '1gb');
+  await tile(page, 'Memory').getByText('Well up to 80 % of the limit.').waitFor();
+  await console.call('CONFIG', 'SET', 'maxmemory', '0');
+  await page.context().close();
+});
+
 test('a point between gaps is a dot', async () => {
   const page = await past((values, ago) => {
     values.ops = ago === 40 ? 900 : null;

@@ -68,6 +68,36 @@ test('a session is shown beside them', async () => {
   await seen(panelOf('Hot keys').getByRole('link', { name: 'busy:1', exact: true }));
 });
 
+test('what all prefixes take is drawn, however many there are', async () => {
+  await console.run(Array.from({ length: 301 }, (_, at) => ['SET', `of${at}:1`, 'v'.repeat(700 - 2 * at)]));
+  await press('Reload');
+  const prefixes = panelOf('Memory by prefix');
+  await prefixes.getByText(/^60 of 30\d prefixes/).waitFor();
+  const map = page.getByRole('list', { name: 'Memory by prefix' });
+  assert.equal(await map.getByRole('listitem').count(), 61);
+  const others = map.locator('.tile-others .box');
+  assert.match(await others.getAttribute('title'), /^24\d others: [\d.]+ KB, 24\d keys$/);
+  assert.deepEqual(await violations(page), []);
+  // A box shows its name, or six letters of it at least, or nothing.
+  for (const width of [1400, 360]) {
+    await page.setViewportSize({ width, height: 800 });
+    const seen = await map.locator('strong').evaluateAll((all) => all.map((line) => {
+      const [box, text] = [line.getBoundingClientRect(), line.firstChild.getBoundingClientRect()];
+      return { name: line.textContent, isSeen: box.height > 0 && text.top < box.bottom && text.height > 0, fits: text.right <= box.right + 1 };
+    }));
+    assert.ok(seen.some(({ isSeen }) => isSeen));
+    assert.ok(width > 360 || seen.some(({ isSeen }) => !isSeen));
+    assert.deepEqual(seen.filter(({ isSeen, fits }) => isSeen && !fits), []);
+    await picture(page, `hot-prefixes-${width}`);
+  }
+  // Of more than can be asked for nobody knows how much they are.
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await console.run(Array.from({ length: 2000 }, (_, at) => ['SET', `many${at}:1`, 'v']));
+  await press('Reload');
+  await prefixes.getByText('60 of more than 2,000 prefixes, those that take most; the others are not drawn.').waitFor();
+  assert.equal(await map.getByRole('listitem').count(), 60);
+});
+
 test('sizes are kept where somebody wants it', async () => {
   await console.call('SET', 'calm:1', 'v'.repeat(50_000));
   await console.call('CONFIG', 'SET', 'key-sizes', 'no');

@@ -77,6 +77,26 @@ test('charts do not begin empty', async () => {
   await page.context().close();
 });
 
+test('nothing moves when replies are late', async () => {
+  const page = await open(browser, console.url, { viewport: { width: 360, height: 740 } }, '/#/line');
+  // The latest are those of what is shown first.
+  await page.route('**/api/command', async (route) => {
+    const isFirst = /PREFIXES|"SLOW"/.test(route.request().postData());
+    await delay(isFirst ? 900 : 100);
+    await route.continue();
+  });
+  for (const [name, first, last] of [['hot', 'Prefixes', 'Largest keys by elements'], ['slow', 'Where the time went', 'Commands by time']]) {
+    await page.goto('about:blank');
+    await page.goto(`${console.url}/#/${name}`);
+    await page.locator(`.view-${name}`).getByText('Looking…').waitFor();
+    await page.getByRole('table', { name: last }).waitFor();
+    assert.equal(await page.getByText('Looking…').count(), 0, `${last} is shown before ${first}`);
+    const shift = await layoutShift(page);
+    assert.ok(shift < 0.02, `${name} moved by ${shift}`);
+  }
+  await page.context().close();
+});
+
 test('nothing moves by itself while figures come', async () => {
   const page = await open(browser, console.url);
   await page.getByText('p99').first().waitFor();

@@ -1,14 +1,16 @@
 // What keys are used most, which are largest, and what they take by prefix.
 
 import { call, figures, mayChange, Refused, run, session } from '../api.js';
-import { attempt, button, confirmed, facts, failure, h, heading, inPlace, inWords, panel, put, table } from '../dom.js';
-import { bytes, count, cut, digits, micros, shown, span, time } from '../format.js';
+import { attempt, button, confirmed, facts, failure, h, heading, inTurn, inWords, panel, put, table } from '../dom.js';
+import { bytes, count, counted, cut, digits, micros, shown, span, time } from '../format.js';
 import { treemap } from '../treemap.js';
 import { link } from './keys.js';
 
 export const title = 'Hot and big keys';
 
+// Prefixes that are shown; those that are asked for, as of the rest it is told what they take together.
 const PREFIXES = 60;
+const PREFIXES_KNOWN = 2000;
 // Characters of a key or prefix that are shown; all of it is its title.
 const NAME_MAX = 80;
 
@@ -18,10 +20,10 @@ export async function show(place, { query }) {
   const prefixes = h('div', {});
   const keys = h('div', { class: 'columns' });
   depth.value = query.get('depth') ?? '1';
-  const load = () => Promise.all([
-    inPlace(prefixes, null, () => showPrefixes(prefixes, depth.value, separator.value || ':', load)),
-    inPlace(keys, null, () => showKeys(keys, load)),
-  ]);
+  const load = () => inTurn(
+    [prefixes, null, () => showPrefixes(prefixes, depth.value, separator.value || ':', load)],
+    [keys, null, () => showKeys(keys, load)],
+  );
   put(place,
     heading('Hot and big keys', button('Reload', load)),
     session.allKeys ? null : h('p', { class: 'more' }, 'Only keys that you may read are shown and counted.'),
@@ -37,12 +39,12 @@ export async function show(place, { query }) {
 }
 
 async function showPrefixes(place, depth, separator, again) {
-  const [found] = await askOfSizes([['KVARTS', 'PREFIXES', 'DEPTH', depth, 'SEPARATOR', separator, 'COUNT', PREFIXES]]);
+  const [found] = await askOfSizes([['KVARTS', 'PREFIXES', 'DEPTH', depth, 'SEPARATOR', separator, 'COUNT', PREFIXES_KNOWN]]);
   if (found instanceof Refused) {
     put(place, sizesAreMissing(found, again));
     return;
   }
-  const of = found.map((one) => ({
+  const all = found.map((one) => ({
     prefix: one.get('prefix'), keys: Number(one.get('keys')), size: Number(one.get('bytes')),
     keysError: Number(one.get('keys-error')), sizeError: Number(one.get('bytes-error')), accesses: Number(one.get('accesses-per-second')), ends: Number(one.get('expired-per-second')),
   }));
@@ -53,13 +55,26 @@ async function showPrefixes(place, depth, separator, again) {
   const within = (text, error, format) => (error > 0 ? `${text} ± ${format(error)}` : text);
   const keysOf = ({ keys, keysError }) => within(count(keys), keysError, count);
   const sizeOf = ({ size, sizeError }) => within(bytes(size), sizeError, bytes);
+  const told = (one) => `${sizeOf(one)}, ${keysOf(one)} ${one.keys === 1 && one.keysError === 0 ? 'key' : 'keys'}`;
+  const [of, others] = [all.slice(0, PREFIXES), all.slice(PREFIXES)];
+  const areAllKnown = all.length < PREFIXES_KNOWN;
+  const boxes = of.map((one) => ({ name: name(one.prefix), size: one.size, text: told(one), href: href(one.prefix) }));
+  if (others.length > 0 && areAllKnown) boxes.push({ name: counted(others.length, 'other'), ...together(others, told) });
   put(place,
-    of.length === 0 ? null : treemap('Memory by prefix', of.map((one) => ({
-      name: name(one.prefix), size: one.size, text: `${sizeOf(one)}, ${keysOf(one)} ${one.keys === 1 && one.keysError === 0 ? 'key' : 'keys'}`, href: href(one.prefix),
-    }))),
+    others.length === 0 ? null : h('p', { class: 'more' }, areAllKnown ? `${PREFIXES} of ${count(all.length)} prefixes, those that take most.`
+      : `${PREFIXES} of more than ${count(PREFIXES_KNOWN)} prefixes, those that take most; the others are not drawn.`),
+    of.length === 0 ? null : treemap('Memory by prefix', boxes),
     table('Prefixes', [{ name: 'Prefix', wide: true }, number('Keys'), number('Memory'), number('Accesses/s'), number('Ending/s')],
       of.map((one) => [h('a', { href: href(one.prefix), title: name(one.prefix) }, cut(name(one.prefix), NAME_MAX)), keysOf(one), sizeOf(one), digits(one.accesses), digits(one.ends)]),
       'There are no keys in this database.'));
+}
+
+// What prefixes take together. Their errors are those of different keys, so their squares add up.
+function together(prefixes, told) {
+  const sum = (field) => prefixes.reduce((so, one) => so + one[field], 0);
+  const error = (field) => Math.ceil(Math.hypot(...prefixes.map((one) => one[field])));
+  const all = { keys: sum('keys'), size: sum('size'), keysError: error('keysError'), sizeError: error('sizeError') };
+  return { size: all.size, text: told(all) };
 }
 
 // Runs commands that tell of sizes, unless these are not kept: to ask would be counted as a command that failed.

@@ -34,7 +34,8 @@ export function link(key) {
 
 async function showList(place, query) {
   if (!may('scan')) {
-    put(place, heading('Keys', mayChange('set') ? button('New key', newKey) : null), h('p', { class: 'denied' }, notAllowed('scan')));
+    put(place, heading('Keys', mayChange('set') ? button('New key', newKey) : null), byName(),
+      h('p', { class: 'denied' }, `${notAllowed('scan')} A key is shown whose name you give.`));
     return;
   }
   const pattern = h('input', { id: 'pattern', type: 'search', autocomplete: 'off', spellcheck: 'false', placeholder: 'user:*' });
@@ -56,6 +57,17 @@ async function showList(place, query) {
   const isSame = found.database === session.database && found.pattern === pattern.value && found.type === type.value;
   if (isSame && found.rows.length > 0) draw(results);
   else await search(results, pattern.value, type.value);
+}
+
+// What leads to a key by its name, for whoever may not look for keys.
+function byName() {
+  const name = h('input', { id: 'key-name', type: 'search', autocomplete: 'off', spellcheck: 'false', placeholder: 'user:7' });
+  return h('form', { class: 'row', role: 'search', onsubmit: (event) => {
+    event.preventDefault();
+    if (name.value !== '') location.hash = link(name.value);
+  } },
+  h('label', { class: 'field grow', for: 'key-name' }, 'Name of a key', name),
+  h('button', { type: 'submit', class: 'primary' }, 'Show'));
 }
 
 async function search(results, pattern, type) {

@@ -60,7 +60,7 @@ const CHARTS = [
     title: 'Memory', series: [{ key: 'memory_bytes' }], format: bytes, isBytes: true, threshold: 80, judged: 'memory_percent',
     limit: (last) => 0.8 * last.memory_max_bytes,
     more: (last) => (last.memory_max_bytes > 0 ? `${percent(last.memory_percent)} of maxmemory, ${bytes(last.memory_max_bytes)}` : 'no limit (maxmemory 0)'),
-    rule: 'Well up to 80 % of the limit.',
+    rule: (last) => (last.memory_max_bytes > 0 ? 'Well up to 80 % of the limit.' : 'No limit is set: it may take what the machine has. CONFIG SET maxmemory sets one.'),
     advice: 'Over 80 % of maxmemory: soon keys are evicted, or writes refused. Raise the limit, or shorten expiries; the view of hot and big keys says what takes most.',
   },
   {

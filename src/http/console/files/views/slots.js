@@ -2,7 +2,7 @@
 
 import { call, figures, session } from '../api.js';
 import { facts, h, heading, panel, put, table } from '../dom.js';
-import { count, shown } from '../format.js';
+import { average, count, percent, shown } from '../format.js';
 
 export const title = 'Slots';
 
@@ -10,6 +10,18 @@ const SLOTS = 16384;
 const SIDE = 128;
 const PIXELS = 4;
 const LARGEST = 20;
+
+// Keys are not well spread where there are so many and a slot has more than this share of all.
+const KEYS_JUDGED = 10_000;
+const SHARE_MAX = 0.1;
+
+const isCrowded = (most, all) => all >= KEYS_JUDGED && most > SHARE_MAX * all;
+
+// What to do where a slot is crowded; `node` says what else its keys share.
+function crowded(node) {
+  return h('p', { class: 'advice bad' }, 'A slot has more than a tenth of all keys. A hash tag (what is between { and } in a name) that many keys share keeps them in one slot, '
+    + `whose lock ${node} they share: use more tags, such as one for each user or order.`);
+}
 
 export async function show(place) {
   put(place, heading('Slots'));
@@ -21,14 +33,18 @@ async function showAlone(place) {
   const { metrics } = await figures(['kvarts_slots_with_keys', 'kvarts_slot_keys_max', 'redis_db_keys']);
   const of = (name) => new Map((metrics[name] ?? []).map?.(([labels, value]) => [labels.db, value]));
   const [used, largest, keys] = ['kvarts_slots_with_keys', 'kvarts_slot_keys_max', 'redis_db_keys'].map(of);
+  const inAll = [...keys.values()].reduce((sum, one) => sum + one, 0);
+  const isFullest = (most) => isCrowded(most, inAll);
   const rows = [...used].filter(([, slots]) => slots > 0).map(([database, slots]) => {
     const [all, most] = [keys.get(database) ?? 0, largest.get(database) ?? 0];
-    return [database, count(all), count(slots), (all / slots).toFixed(1), count(most), most > 20 * (all / slots) && most > 1000 ? 'too many keys share a hash tag' : 'well'];
+    return [database, count(all), count(slots), average(all / slots), count(most),
+      isFullest(most) ? h('span', { class: 'bad' }, `${percent((100 * most) / inAll)} of all keys in a slot`) : 'well'];
   });
   const number = (name) => ({ name, number: true });
   place.append(panel('Keys by slot',
     h('p', {}, 'This server is no cluster; its keys lie in 16,384 slots all the same, each with a lock of its own.'),
-    table('Databases', ['Database', number('Keys'), number('Slots with keys'), number('Keys a slot'), number('Most in a slot'), 'Spread'], rows, 'There are no keys.')));
+    table('Databases', ['Database', number('Keys'), number('Slots with keys'), number('Keys a slot'), number('Most in a slot'), 'Spread'], rows, 'There are no keys.'),
+    [...largest.values()].some(isFullest) ? crowded('and, in a cluster, whose node') : null));
 }
 
 async function showCluster(place) {
@@ -46,7 +62,11 @@ async function showCluster(place) {
   const largest = keys.map((value, slot) => [slot, value]).filter(([, value]) => value > 0)
     .sort((one, other) => other[1] - one[1]).slice(0, LARGEST);
   place.append(
-    facts([['Keys', count(all)], ['Slots with keys', count(used)], ['Keys a slot', used ? (all / used).toFixed(1) : '–'], ['Most in a slot', count(most)]]),
+    facts([
+      ['Keys', count(all)], ['Slots with keys', count(used)], ['Keys a slot', used ? average(all / used) : '–'],
+      ['Most in a slot', isCrowded(most, all) ? `${count(most)}, ${percent((100 * most) / all)} of all` : count(most), isCrowded(most, all)],
+    ]),
+    ...(isCrowded(most, all) ? [crowded('and node')] : []),
     panel('Nodes', table('Nodes', ['Node', 'Address', 'Role', 'State', 'Slots'], nodes)),
     panel('Map', h('p', { class: 'more' }, 'A square for each slot, 128 in a row; the more keys, the stronger its colour.'), map(keys, most)),
     h('div', { class: 'columns' }, panel('Fullest slots', table('Fullest slots', [{ name: 'Slot', number: true }, { name: 'Keys', number: true }],

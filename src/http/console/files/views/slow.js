@@ -1,7 +1,7 @@
 // Slow requests, and the commands that take most time.
 
 import { call, info, may, mayChange, run, Refused } from '../api.js';
-import { attempt, button, confirmed, h, heading, inPlace, inWords, panel, put, table } from '../dom.js';
+import { attempt, button, confirmed, h, heading, inTurn, inWords, panel, put, table } from '../dom.js';
 import { count, cut, micros, shown, time } from '../format.js';
 
 export const title = 'Slow requests';
@@ -20,11 +20,11 @@ export async function show(place) {
   const commands = h('div', {});
   const doctor = h('div', {});
   let wanted = FEW;
-  const load = () => Promise.all([
-    inPlace(entries, `The latest ${LOGS[log.value].toLowerCase()}`, () => showLog(entries, log.value, wanted, () => { wanted = MANY; return load(); })),
-    inPlace(parts, 'Where the time went', () => showParts(parts)),
-    inPlace(commands, 'Commands by time', () => showCommands(commands)),
-  ]);
+  const load = () => inTurn(
+    [parts, 'Where the time went', () => showParts(parts)],
+    [entries, `The latest ${LOGS[log.value].toLowerCase()}`, () => showLog(entries, log.value, wanted, () => { wanted = MANY; return load(); })],
+    [commands, 'Commands by time', () => showCommands(commands)],
+  );
   log.addEventListener('change', load);
   put(place,
     heading('Slow requests', h('label', { class: 'field-inline', for: 'log' }, 'Log', log), button('Reload', load),
