@@ -49,13 +49,17 @@ pub struct HeldUp(AtomicUsize);
 
 /// One of them, as long as this lives.
 #[derive(Debug)]
-pub struct HeldUpClient<'s>(&'s HeldUp);
+pub struct HeldUpClient<'s> {
+    all: &'s HeldUp,
+    is_counted: bool,
+}
 
 impl HeldUp {
-    /// Counts one more.
-    pub fn enter(&self) -> HeldUpClient<'_> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        HeldUpClient(self)
+    /// Counts one more. The console is not counted, which is told how many wait.
+    pub fn enter(&self, is_inside: bool) -> HeldUpClient<'_> {
+        let is_counted = !is_inside;
+        self.0.fetch_add(usize::from(is_counted), Ordering::Relaxed);
+        HeldUpClient { all: self, is_counted }
     }
 
     /// How many there are.
@@ -67,13 +71,13 @@ impl HeldUp {
 impl HeldUpClient<'_> {
     /// How long the client rests before it looks again: longer where very many wait.
     pub fn pause(&self) -> Duration {
-        LOOK.max(LOOK_EACH * u32::try_from(self.0.count()).unwrap_or(u32::MAX).min(100_000))
+        LOOK.max(LOOK_EACH * u32::try_from(self.all.count()).unwrap_or(u32::MAX).min(100_000))
     }
 }
 
 impl Drop for HeldUpClient<'_> {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.all.0.fetch_sub(usize::from(self.is_counted), Ordering::Relaxed);
     }
 }
 

@@ -80,6 +80,34 @@ impl Held {
     pub fn ran_ns(&self) -> u64 {
         self.holder.ran_ns(self.at_ns)
     }
+
+    /// Whether it is a script or function that has run for so long that those in whose way it is hear BUSY.
+    pub fn is_told_as_busy(&self, busy_after_ms: i64) -> bool {
+        self.program().is_some() && busy_after_ms > 0 && self.ran_ns() / 1_000_000 >= busy_after_ms as u64
+    }
+
+    /// What ends it, in words.
+    pub fn end_in_words(&self) -> String {
+        match self.program() {
+            Some((kind, _)) => {
+                format!("{} KILL ends it, unless it has changed something", kind.to_uppercase())
+            }
+            None => format!(
+                "it runs to its end; CLIENT KILL ID {} keeps its client from sending it again",
+                self.client_id()
+            ),
+        }
+    }
+}
+
+/// Whom something concerns that has so many slots (`None` for all of them), in words; `meanwhile` says what requests do.
+pub fn reach_in_words(slots: Option<usize>, meanwhile: &str) -> String {
+    match slots {
+        None => "Nobody else reaches any key meanwhile".to_owned(),
+        Some(0) => format!("Requests on the whole keyspace {meanwhile}"),
+        Some(1) => format!("Requests for keys of its slot {meanwhile}"),
+        Some(count) => format!("Requests for keys of its {count} slots {meanwhile}"),
+    }
 }
 
 impl Holder {
@@ -146,6 +174,11 @@ fn cut_inner((begin, len): (SmallVec<[u8; INNER_KEY_MAX]>, usize)) -> Vec<u8> {
 }
 
 impl Server {
+    /// How many clients wait behind something slow or heavy, without a thread each.
+    pub fn clients_held_up(&self) -> usize {
+        self.held_up.count() + self.heavy.room.waiting()
+    }
+
     /// What has held locks for so long, that for longest first, with how many slots it has; `None` for all of them.
     pub fn holds_now(&self, min_ns: u64) -> Vec<(Held, Option<usize>)> {
         let now_ns = self.clock.monotonic_ns();

@@ -10,6 +10,7 @@ use super::Server;
 use super::eviction::REFUSAL_MS;
 use super::following::{LinkState, Primary};
 use super::health::{State, Status};
+use super::holders::reach_in_words;
 use crate::config::Directive;
 use crate::shared::pause::{FOR_EVER_MS, InForce, Purpose, Scope};
 
@@ -23,6 +24,9 @@ const MAKE_ROOM: &str = "Raise maxmemory, delete keys (DEL, UNLINK and FLUSHDB a
 
 /// Bytes of clients that are not talked about where memory is at its limit.
 const CLIENTS_FEW_BYTES: u64 = 1 << 20;
+
+/// What has held locks for less than this is no trouble, whoever waits for it.
+const HOLDS_LONG_NS: u64 = 1_000_000_000;
 
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ pub enum Kind {
     Pause,
     /// A script has run for so long that others hear BUSY.
     Script,
+    /// A command has held locks for long, and clients wait for them.
+    LocksHeld,
 }
 
 /// What clients are refused.
@@ -88,7 +94,7 @@ pub struct Trouble {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Stuck,
         Self::Loading,
         Self::Snapshot,
@@ -103,6 +109,7 @@ impl Kind {
         Self::Clients,
         Self::Pause,
         Self::Script,
+        Self::LocksHeld,
     ];
 
     /// Its name in the console's API and in /metrics.
@@ -122,6 +129,7 @@ impl Kind {
             Self::Clients => "clients",
             Self::Pause => "pause",
             Self::Script => "script",
+            Self::LocksHeld => "locks-held",
         }
     }
 }
@@ -147,6 +155,7 @@ impl Server {
         let mut found: Vec<Trouble> = [
             self.trouble_of_loading(),
             self.trouble_of_script(),
+            self.trouble_of_locks(),
             self.trouble_of_pause(now_ms),
             self.trouble_of_snapshots(),
             self.trouble_of_file(),
@@ -470,4 +479,46 @@ impl Server {
             .into(),
         })
     }
+
+    /// Clients that wait for what has held locks for long. Those that hear BUSY for it wait no longer:
+    /// [`trouble_of_script`](Self::trouble_of_script) tells of it.
+    fn trouble_of_locks(&self) -> Option<Trouble> {
+        let waiting = if self.runs_slow() { self.clients_held_up() } else { 0 };
+        if waiting == 0 {
+            return None;
+        }
+        let busy_after_ms = self.config.int(Directive::BusyReplyThreshold);
+        let mut all = self.holds_now(HOLDS_LONG_NS);
+        all.retain(|(held, _)| !held.is_told_as_busy(busy_after_ms));
+        let (held, slots) = all.first()?;
+        let others = match all.len() {
+            1 => String::new(),
+            2 => " Another command does so, too.".to_owned(),
+            count => format!(" {} other commands do so, too.", count - 1),
+        };
+        Some(Trouble {
+            kind: Kind::LocksHeld,
+            refuses: Refuses::Commands,
+            title: "Commands wait (locks are held)",
+            // Whoever sees the console need not know all keys.
+            reason: format!(
+                "{}, keeps its locks, and {}. {}.{others}",
+                held.in_words_without_key(),
+                if waiting == 1 { "a client waits".to_owned() } else { format!("{waiting} clients wait") },
+                reach_in_words(*slots, "wait meanwhile"),
+            ),
+            advice: format!(
+                "{}. Have it do less at a time: SCAN and its cousins go step by step, and a script that declares its keys keeps up commands \
+                 on these alone. KVARTS HEALTH and State list what holds locks.",
+                upper_first(&held.end_in_words()),
+            )
+            .into(),
+        })
+    }
+}
+
+/// The text with a capital letter at its beginning.
+fn upper_first(text: &str) -> String {
+    let (first, rest) = text.split_at_checked(1).unwrap_or((text, ""));
+    first.to_uppercase() + rest
 }

@@ -366,7 +366,8 @@ impl Connection {
             Stop::Paused => self.wait_for_pause().await?,
             Stop::Busy => {
                 self.write_some().await.map_err(End::Failed)?;
-                let held_up = self.session.server.held_up.enter();
+                let Session { server, client } = &self.session;
+                let held_up = server.held_up.enter(client.is_inside);
                 tokio::time::sleep(held_up.pause()).await;
             }
             Stop::NoRoom => self.wait_for_room().await?,

@@ -48,7 +48,7 @@ fn wait_for_none(server: &TestServer, port: u16) {
     let (_, page) = get(port, "/metrics");
     let is_one = |line: &&str| line.starts_with("kvarts_trouble{") || line.starts_with("kvarts_refuses{");
     let values: Vec<&str> = page.lines().filter(is_one).collect();
-    assert_eq!(values.len(), 17);
+    assert_eq!(values.len(), 18);
     assert!(values.iter().all(|line| line.ends_with(" 0")), "{values:?}");
 }
 
@@ -393,6 +393,50 @@ fn a_pause_and_a_script_in_the_way() {
     slow.send(b"EVAL \"while true do end\" 1 k\r\n");
     wait_for(&server, port, "script", "commands", "Commands are refused (BUSY)");
     assert!(advice().ends_with("Have it do less at a time."), "{}", advice());
+    client.check("SCRIPT KILL", "+OK~");
+    slow.read_raw();
+    wait_for_none(&server, port);
+}
+
+/// A command that has had its locks for a second is told of as soon as clients wait for it, whom it concerns and what
+/// ends it; no more where nobody waits, or where they hear BUSY.
+#[test]
+fn locks_that_are_held_while_clients_wait() {
+    let (server, port) = with_port(&[("busy-reply-threshold", "0"), ("io-threads", "2")]);
+    let (mut client, mut slow) = (server.client(), server.client());
+    let id = slow.value("CLIENT ID").int();
+    let mut waiting: Vec<Client> = (0..8).map(|_| server.client()).collect();
+    let ids: Vec<i64> = waiting.iter_mut().map(|one| one.value("CLIENT ID").int()).collect();
+    let wait_for_it = || wait_for(&server, port, "locks-held", "commands", "Commands wait (locks are held)");
+    let advice = || history(port, 0)["troubles"][0]["advice"].as_str().unwrap_or_default().to_owned();
+    let holds = || server.handle().server().holds_now(1_000_000_000).len() == 1;
+    slow.send_command("EVAL \"redis.call('get','z'..'z') while true do end\" 0");
+    eventually("it holds them for long", holds);
+    wait_for_none(&server, port);
+    waiting.iter_mut().for_each(|one| one.send_command("GET secret"));
+    wait_for_it();
+    eventually("all wait", || {
+        reason(port)
+            .contains(" ms, keeps its locks, and 8 clients wait. Nobody else reaches any key meanwhile.")
+    });
+    assert!(reason(port).contains(&format!(" for client {id} at {}", slow.address())), "{}", reason(port));
+    assert!(advice().starts_with("SCRIPT KILL ends it, unless it has changed something. "), "{}", advice());
+    // It goes with those that wait, whatever is held.
+    ids.iter().for_each(|id| client.check(&format!("CLIENT KILL ID {id}"), ":1~"));
+    wait_for_none(&server, port);
+    assert!(holds());
+    client.check("SCRIPT KILL", "+OK~");
+    slow.read_raw();
+    // One that keeps up the commands on its keys alone, and for which others hear BUSY after a while.
+    slow.send_command("EVAL \"while true do end\" 1 secret");
+    let mut waiting: Vec<Client> = (0..4).map(|_| server.client()).collect();
+    waiting.iter_mut().for_each(|one| one.send_command("GET secret"));
+    wait_for_it();
+    assert!(reason(port).contains("Requests for keys of its slot wait meanwhile."), "{}", reason(port));
+    assert!(!reason(port).contains("secret"), "{}", reason(port));
+    client.check("CONFIG SET busy-reply-threshold 1", "+OK~");
+    wait_for(&server, port, "script", "commands", "Commands are refused (BUSY)");
+    waiting.iter_mut().for_each(|one| assert!(one.read_raw().starts_with("-BUSY")));
     client.check("SCRIPT KILL", "+OK~");
     slow.read_raw();
     wait_for_none(&server, port);

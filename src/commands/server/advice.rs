@@ -8,6 +8,7 @@ use crate::acl::readable::ReadableKeys;
 use crate::command::Group;
 use crate::config::Directive;
 use crate::engine::Server;
+use crate::engine::holders::reach_in_words;
 use crate::engine::key_report::{BigKey, KeyReport, may_be_told};
 use crate::primitives::printable::printable;
 use crate::shared::client::SharedClient;
@@ -92,30 +93,15 @@ pub(super) fn of_holders(server: &Server, readable: &ReadableKeys) -> String {
     if all.is_empty() {
         return String::new();
     }
-    let mut text = match server.held_up.count() + server.heavy.room.waiting() {
+    let mut text = match server.clients_held_up() {
         0 => "These hold locks now:\n\n".to_owned(),
         1 => "These hold locks now, and a client waits:\n\n".to_owned(),
         count => format!("These hold locks now, and {count} clients wait:\n\n"),
     };
-    let busy_after_ns = server.config.int(Directive::BusyReplyThreshold).max(0) as u64 * 1_000_000;
+    let busy_after_ms = server.config.int(Directive::BusyReplyThreshold);
     for (held, slots) in all.iter().take(NAMED_MAX) {
-        let is_busy = held.program().is_some() && busy_after_ns > 0 && held.ran_ns() >= busy_after_ns;
-        let meanwhile = if is_busy { "hear BUSY" } else { "wait meanwhile" };
-        let reach = match slots {
-            None => "Nobody else reaches any key meanwhile".to_owned(),
-            Some(0) => format!("Requests on the whole keyspace {meanwhile}"),
-            Some(1) => format!("Requests for keys of its slot {meanwhile}"),
-            Some(count) => format!("Requests for keys of its {count} slots {meanwhile}"),
-        };
-        let end = match held.program() {
-            Some((kind, _)) => {
-                format!("{} KILL ends it, unless it has changed something", kind.to_uppercase())
-            }
-            None => format!(
-                "it runs to its end; CLIENT KILL ID {} keeps its client from sending it again",
-                held.client_id()
-            ),
-        };
+        let meanwhile = if held.is_told_as_busy(busy_after_ms) { "hear BUSY" } else { "wait meanwhile" };
+        let (reach, end) = (reach_in_words(*slots, meanwhile), held.end_in_words());
         // Who may not know all keys is not told of this one.
         let what = if readable.are_all() { held.in_words() } else { held.in_words_without_key() };
         // Writing to a string cannot fail.

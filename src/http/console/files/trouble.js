@@ -15,7 +15,9 @@ export function troublePanel(well = () => null, onHolders = () => {}) {
   let before = null;
   let held = holdersTrouble(lastHolders);
   const draw = () => {
-    const all = held === null ? figures.troubles : [...figures.troubles, held];
+    // The server tells of it itself where clients wait.
+    const isTold = held === null || figures.troubles.some(({ kind }) => kind === 'locks-held');
+    const all = isTold ? figures.troubles : [...figures.troubles, held];
     const now = JSON.stringify([figures.points.length === 0, figures.role, all]);
     if (now === before) return;
     before = now;
