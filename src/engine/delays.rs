@@ -288,7 +288,7 @@ impl Server {
         let mut parts = held.parts.with(Part::Lock, waits.lock_ns + waits.before_ns);
         parts.add(Part::Evict, waits.evict_ns);
         parts.add(Part::Run, run_ns);
-        if parts.total_ns() < self.logs.slow_requests.threshold_ns() {
+        if parts.total_ns() < self.logs.slow_requests.threshold_ns() || done.is_look_from_inside() {
             return;
         }
         let longest = held.longest().filter(|longest| longest.waited_ns >= waits.lock_ns);
@@ -299,6 +299,7 @@ impl Server {
             at_ms: self.clock.now_ms(),
             parts,
             arguments: cut(done.entry, done.arguments, self.kept_of_request()),
+            bytes: done.bytes(),
             key: self.first_key(done.entry, done.arguments),
             program: self.program_in_words(done.entry, done.arguments),
             longest: if done.entry.spec.flags.has(Flags::RUNS_QUEUE) { batch.longest.take() } else { None },

@@ -100,7 +100,7 @@ impl Held {
     }
 }
 
-/// Whom something concerns that has so many slots (`None` for all of them), in words; `meanwhile` says what requests do.
+/// Whom something concerns that has so many slots (`None` for all), in words; `meanwhile` says what requests do.
 pub fn reach_in_words(slots: Option<usize>, meanwhile: &str) -> String {
     match slots {
         None => "Nobody else reaches any key meanwhile".to_owned(),

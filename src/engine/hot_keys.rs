@@ -56,17 +56,18 @@ impl Server {
         let top = self.config.int(Directive::HotkeysTopK).max(0) as usize;
         let share = self.config.int(Directive::HotkeysSamplingPercentage).clamp(1, 100) as f64 / 100.0;
         let length_ms = self.config.int(Directive::HotkeysWindowSeconds).max(1) as u64 * 1000;
-        self.hot_keys.windows.set(top, length_ms, share, self.clock.now_ms());
+        self.hot_keys.windows.set(top, length_ms, self.clock.now_ms());
         let wanted = (top > 0 || self.keyspace.sizes.is_wanted()).then_some(share);
         let sampler = &self.hot_keys.sampler;
-        if sampler.is_on() != wanted.is_some() || sampler.probability() != share {
+        if sampler.is_on() != wanted.is_some() || sampler.least() != share {
             sampler.set(wanted);
         }
     }
 
-    /// Closes a window and ends a session whose time is over.
+    /// Closes a window and ends a session whose time is over, and adapts what is sampled to what there is to do.
     pub fn look_at_hot_keys(&self) {
         let now_ms = self.clock.now_ms();
+        self.hot_keys.sampler.adapt(now_ms);
         self.hot_keys.windows.look(now_ms);
         if let Some(session) = self.hot_keys.session() {
             self.end_if_over(&session, now_ms);
@@ -87,18 +88,19 @@ impl Server {
             return;
         }
         let worker = crate::worker::current();
-        self.hot_keys.sampler.pass(worker, keys.len(), |at| self.note_access(&keys[at], words, database));
+        self.hot_keys.sampler.pass(worker, keys.len(), |at, stands_for| {
+            self.note_access(&keys[at], words, database, stands_for);
+        });
     }
 
-    /// Counts a sampled access.
-    pub(super) fn note_access(&self, key: &PlannedKey, words: &[&[u8]], database: usize) {
+    /// Counts a sampled access, which stands for so many.
+    pub(super) fn note_access(&self, key: &PlannedKey, words: &[&[u8]], database: usize, stands_for: f64) {
         if key.flags & KeySpec::NOT_KEY == 0
             && let Some(key) = words.get(key.argument as usize)
         {
             let worker = crate::worker::current();
-            self.hot_keys.windows.note(worker, database, key);
+            self.hot_keys.windows.note(worker, database, key, stands_for);
             if self.keyspace.sizes.is_on() {
-                let stands_for = 1.0 / self.hot_keys.sampler.probability();
                 self.hot_keys.recent.note(worker, database, key, stands_for, self.clock.now_ms());
             }
         }

@@ -101,6 +101,20 @@ pub struct Done<'r> {
     pub sleeps_ns: u64,
 }
 
+impl Done<'_> {
+    /// Bytes of the request and its reply, as far as they are known.
+    pub(super) fn bytes(&self) -> u64 {
+        let words: usize = self.arguments.iter().map(|word| word.len()).sum();
+        self.request_bytes.max(words as u64) + self.reply_bytes
+    }
+
+    /// Whether it is one of those for operators that change nothing, and the console has sent it: its views do so again
+    /// and again. Such requests keep nobody waiting, and would push the clients' out of the logs.
+    pub(super) fn is_look_from_inside(&self) -> bool {
+        self.entry.spec.flags.has(Flags::SHOWS) && self.client.is_inside.load(Ordering::Relaxed)
+    }
+}
+
 impl Default for Observation {
     fn default() -> Self {
         let never = || AtomicU64::new(u64::MAX);
@@ -241,7 +255,7 @@ impl Server {
     }
 
     fn log_command(&self, kind: LogKind, done: &Done<'_>, value: u64) {
-        if done.entry.spec.flags.has(Flags::SKIP_COMMANDLOG) {
+        if done.entry.spec.flags.has(Flags::SKIP_COMMANDLOG) || done.is_look_from_inside() {
             return;
         }
         let entry = LogEntry {

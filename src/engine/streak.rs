@@ -161,9 +161,9 @@ impl Server {
         if entry.spec.flags.has(Flags::NO_ACCESS) {
             return;
         }
-        self.hot_keys.sampler.pass(crate::worker::current(), executed, |at| {
+        self.hot_keys.sampler.pass(crate::worker::current(), executed, |at, stands_for| {
             let key = &requests.keys[requests.first_key + at];
-            self.note_access(key, requests.words_of(at), database);
+            self.note_access(key, requests.words_of(at), database, stands_for);
         });
     }
 

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream as Pair;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::UnixStream;
@@ -79,6 +80,7 @@ pub fn connect(server: Arc<Server>, tasks: &Handle, visit: Visit) -> io::Result<
         let Session { server, client } = &mut session;
         client.views_only = visit.views_only;
         client.is_inside = true;
+        client.shared.is_inside.store(true, Ordering::Relaxed);
         client.set_version(Version::Resp3);
         client.select(visit.database);
         if let Some(user) = visit.user {

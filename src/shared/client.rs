@@ -115,6 +115,8 @@ pub struct SharedClient {
     pub subscribed: [AtomicUsize; 3],
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
+    /// It comes from inside the process, as the console's do.
+    pub is_inside: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
     /// READONLY was sent on a connection of cluster mode.
@@ -203,6 +205,7 @@ impl SharedClient {
             reply_buffer: Default::default(),
             unread: AtomicUsize::new(0),
             no_evict: AtomicBool::new(false),
+            is_inside: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             readonly: AtomicBool::new(false),
             capa_redirect: AtomicBool::new(false),

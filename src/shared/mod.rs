@@ -20,7 +20,7 @@ pub(crate) mod processor;
 pub(crate) mod pubsub;
 pub(crate) mod settings;
 pub(crate) mod simulation;
-pub(crate) mod slow_requests;
+pub mod slow_requests;
 pub(crate) mod stats;
 pub(crate) mod tracker;
 pub(crate) mod waiter;

@@ -83,6 +83,8 @@ pub struct SlowRequest {
     pub parts: Parts,
     /// The request, cut. Only the command's name where its reply alone was slow.
     pub arguments: Vec<Vec<u8>>,
+    /// Bytes of the request and of its reply; 0 where its reply alone was slow.
+    pub bytes: u64,
     /// Its first key, cut; `None` where it has none.
     pub key: Option<Vec<u8>>,
     /// The script or function that it ran, in words; empty for others.
@@ -176,6 +178,11 @@ impl SlowRequests {
     /// The latest, the newest first.
     pub fn latest(&self, count: usize) -> Vec<SlowRequest> {
         self.kept.lock().1.iter().take(count).cloned().collect()
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// How many are kept.

@@ -786,3 +786,23 @@ fn the_console_is_held_against_no_profile_and_spared_rehearsed_faults() {
     let found = command(port, "", r#"[["KVARTS","COMPAT"]]"#);
     assert!(found.contains(r#"["findings",[]]"#), "{found}");
 }
+
+/// What the console's views look at again and again does not push requests of clients out of the logs; what it does to
+/// keys stays there, and all of it is counted.
+#[test]
+fn what_the_console_looks_at_is_in_no_log() {
+    let pairs = [("slowlog-log-slower-than", "0"), ("slow-requests-slower-than", "0")];
+    let (server, port) = with_port(&pairs);
+    let mut client = server.client();
+    command(port, "", r#"[["KVARTS","HEALTH"],["CONFIG","GET","save"],["SET","k","v"]]"#);
+    let logs =
+        |client: &mut Client| ["SLOWLOG GET", "KVARTS SLOW GET"].map(|log| client.raw(log).to_uppercase());
+    for log in logs(&mut client) {
+        assert!(log.contains("SET~") && !log.contains("HEALTH~") && !log.contains("CONFIG~"), "{log}");
+    }
+    assert!(server.info("cmdstat_kvarts|health").starts_with("calls=1,"));
+    client.value("KVARTS HEALTH");
+    for log in logs(&mut client) {
+        assert!(log.contains("HEALTH~"), "{log}");
+    }
+}

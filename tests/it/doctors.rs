@@ -1,6 +1,8 @@
 //! LATENCY DOCTOR and MEMORY DOCTOR: advice that names requests, keys, clients and settings; and large keys and
 //! prefixes as figures.
 
+use kvarts::shared::slow_requests::{Part, Parts, SlowRequest};
+
 use crate::harness::*;
 use crate::http;
 use crate::program::Program;
@@ -157,6 +159,50 @@ fn the_latency_doctor_on_large_strings() {
         "{advice}"
     );
     assert!(!advice.contains("cousins"), "{advice}");
+}
+
+/// A command with a small request and reply is not blamed for large values or many elements, unless it may meet some.
+#[test]
+fn the_latency_doctor_on_commands_with_little_to_do() {
+    let server = TestServer::with(&[("slow-requests-slower-than", "60000000")]);
+    let mut client = server.client();
+    let (little, large) = ("It has little to do, with ", "It takes as long as its strings are large");
+    let (kept, many) =
+        (", unless the value that it changed or replaced is large: ", "cousins that go step by step");
+    for (request, bytes, parts, missing) in [
+        ("SET tiny v", 38, &["38 bytes of request and reply", kept, "steal"][..], large),
+        ("GET tiny", 30, &["30 bytes of request and reply: the process or the machine was held up."], kept),
+        ("MSET a 1 b 2", 50, &[little, kept], large),
+        ("HGET h f", 50, &[little], many),
+        ("SET big vvv", 70_000, &[large], little),
+        ("GET big", 70_000, &[large], little),
+        // How much they look at is not known.
+        ("BITCOUNT big", 30, &[large], little),
+        ("LRANGE l 0 0", 30, &[many], little),
+        ("SMEMBERS s", 30, &[many], little),
+        // Its reply alone was slow.
+        ("GET tiny", 0, &[large], little),
+    ] {
+        client.check("KVARTS SLOW RESET", "+OK~");
+        server.handle().server().logs.slow_requests.add(SlowRequest {
+            parts: Parts::default().with(Part::Run, 329_000_000),
+            arguments: request.split(' ').map(|word| word.as_bytes().to_vec()).collect(),
+            bytes,
+            ..SlowRequest::default()
+        });
+        let advice = text(&mut client, "LATENCY DOCTOR");
+        for part in parts {
+            assert!(advice.contains(part), "{request}: {part} in {advice}");
+        }
+        assert!(!advice.contains(missing), "{request}: {advice}");
+    }
+    // The bytes are counted.
+    client.check("CONFIG SET slow-requests-slower-than 0", "+OK~");
+    client.check("KVARTS SLOW RESET", "+OK~");
+    client.check("SET tiny v", "+OK~");
+    let latest = server.handle().server().logs.slow_requests.latest(usize::MAX);
+    let set = latest.iter().find(|one| one.arguments[0] == b"SET").expect("it is kept");
+    assert_eq!(set.bytes, encode(&["SET", "tiny", "v"]).len() as u64 + 5);
 }
 
 /// What holds locks at this moment is named, with what ends it.

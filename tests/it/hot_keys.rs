@@ -226,6 +226,42 @@ fn windows_of_accesses() {
     client.check("HOTKEYS GET", "*0~");
 }
 
+/// With the least share that there may be: of few accesses each is counted, second by second; of many their rates are
+/// within what chance explains.
+#[test]
+fn rates_of_few_accesses_and_of_many() {
+    let server = TestServer::with(&[("hotkeys-top-k", "3"), ("hotkeys-window-seconds", "2")]);
+    let mut client = server.client();
+    let send = |client: &mut Client, key: &str, times: usize| {
+        client.send(&encode(&["GET", key]).repeat(times));
+        (0..times).for_each(|_| client.check_next("$-1~"));
+    };
+    let found = |client: &mut Client| -> Vec<(String, f64)> {
+        let keys = client.value("HOTKEYS GET").items();
+        keys.iter().map(|hot| (hot.field("key").text(), hot.field("qps").int() as f64)).collect()
+    };
+    // Each access that is counted stands for so many. Behind many it takes a second until all of few are counted.
+    let rows = [
+        (20, 10, 2, 0.0),
+        (300, 50, 20, 0.0),
+        (200_000, 100_000, 2, 1e2),
+        (20, 10, 2, 1e2),
+        (20, 10, 2, 0.0),
+    ];
+    for (a, b, c, chance) in rows {
+        for (key, times) in [("a", 2 * a), ("b", 2 * b), ("c", 2 * c)] {
+            send(&mut client, key, times);
+        }
+        server.advance_ms(2_000);
+        let found = found(&mut client);
+        for (key, exact) in [("a", a), ("b", b), ("c", c)] {
+            let rate = found.iter().find(|(name, _)| name == key).map_or(0.0, |(_, rate)| *rate);
+            let off = (rate - exact as f64).abs();
+            assert!(off <= 5.0 * (exact as f64 * chance / 2.0).sqrt(), "{key}: {rate} for {exact}");
+        }
+    }
+}
+
 #[test]
 fn what_counts_as_an_access() {
     let server = TestServer::with(&[WINDOWS, &[("hotkeys-top-k", "9")]].concat());

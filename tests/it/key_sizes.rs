@@ -229,21 +229,24 @@ fn keys_that_are_loaded_evicted_or_expire() {
     assert_eq!(prefixes(&mut client, ""), BTreeMap::new());
 }
 
+/// All accesses are told where there are few, whatever share is asked for.
 #[test]
 fn accesses_by_prefix() {
-    let server = TestServer::with(&[ON, &[("hotkeys-sampling-percentage", "100")]].concat());
-    let mut client = server.client();
-    client.send(&[encode(&["GET", "a:1"]).repeat(200), encode(&["GET", "b:1"]).repeat(100)].concat());
-    (0..300).for_each(|_| client.check_next("$-1~"));
-    let accesses = |client: &mut Client| -> BTreeMap<String, i64> {
-        let found = client.value("KVARTS PREFIXES").items();
-        let of = |row: &Value| (row.field("prefix").text(), row.field("accesses-per-second").int());
-        found.iter().map(of).collect()
-    };
-    let expected = [("a:".to_owned(), 20), ("b:".to_owned(), 10)];
-    assert_eq!(accesses(&mut client), expected.into_iter().collect());
-    server.advance_ms(10_000);
-    assert_eq!(accesses(&mut client), BTreeMap::new());
+    for percentage in ["100", "1"] {
+        let server = TestServer::with(&[ON, &[("hotkeys-sampling-percentage", percentage)]].concat());
+        let mut client = server.client();
+        client.send(&[encode(&["GET", "a:1"]).repeat(200), encode(&["GET", "b:1"]).repeat(100)].concat());
+        (0..300).for_each(|_| client.check_next("$-1~"));
+        let accesses = |client: &mut Client| -> BTreeMap<String, i64> {
+            let found = client.value("KVARTS PREFIXES").items();
+            let of = |row: &Value| (row.field("prefix").text(), row.field("accesses-per-second").int());
+            found.iter().map(of).collect()
+        };
+        let expected = [("a:".to_owned(), 20), ("b:".to_owned(), 10)];
+        assert_eq!(accesses(&mut client), expected.into_iter().collect());
+        server.advance_ms(10_000);
+        assert_eq!(accesses(&mut client), BTreeMap::new());
+    }
 }
 
 /// A million keys with a prefix each take a few megabytes more than without.

@@ -402,17 +402,39 @@ fn a_pause_and_a_script_in_the_way() {
 /// ends it; no more where nobody waits, or where they hear BUSY.
 #[test]
 fn locks_that_are_held_while_clients_wait() {
-    let (server, port) = with_port(&[("busy-reply-threshold", "0"), ("io-threads", "2")]);
+    let port = free_port();
+    let pairs = [("busy-reply-threshold", "0"), ("io-threads", "2"), ("metrics-port", &port.to_string())];
+    // To move a clock waits for who is alone in the keyspace.
+    let server = TestServer::with_clock(&pairs, Clock::system());
+    // Figures that were just read are given for a moment.
+    let wait_for = |kind: &str, title: &str| {
+        let expected = [(kind.to_owned(), "commands".to_owned(), title.to_owned())];
+        let told = [
+            format!("kvarts_trouble{{kind=\"{kind}\"}}"),
+            "kvarts_refuses{requests=\"commands\"}".to_owned(),
+        ];
+        eventually(title, || {
+            let (_, page) = get(port, "/metrics");
+            troubles(port) == expected && told.iter().all(|series| value(&page, series) == Some(1.0))
+        });
+    };
+    let wait_for_none = || {
+        eventually("all is well", || {
+            let (_, page) = get(port, "/metrics");
+            let is_one = |line: &str| line.starts_with("kvarts_trouble{") && !line.ends_with(" 0");
+            troubles(port).is_empty() && !page.lines().any(is_one)
+        });
+    };
     let (mut client, mut slow) = (server.client(), server.client());
     let id = slow.value("CLIENT ID").int();
     let mut waiting: Vec<Client> = (0..8).map(|_| server.client()).collect();
     let ids: Vec<i64> = waiting.iter_mut().map(|one| one.value("CLIENT ID").int()).collect();
-    let wait_for_it = || wait_for(&server, port, "locks-held", "commands", "Commands wait (locks are held)");
+    let wait_for_it = || wait_for("locks-held", "Commands wait (locks are held)");
     let advice = || history(port, 0)["troubles"][0]["advice"].as_str().unwrap_or_default().to_owned();
     let holds = || server.handle().server().holds_now(1_000_000_000).len() == 1;
     slow.send_command("EVAL \"redis.call('get','z'..'z') while true do end\" 0");
     eventually("it holds them for long", holds);
-    wait_for_none(&server, port);
+    wait_for_none();
     waiting.iter_mut().for_each(|one| one.send_command("GET secret"));
     wait_for_it();
     eventually("all wait", || {
@@ -423,7 +445,7 @@ fn locks_that_are_held_while_clients_wait() {
     assert!(advice().starts_with("SCRIPT KILL ends it, unless it has changed something. "), "{}", advice());
     // It goes with those that wait, whatever is held.
     ids.iter().for_each(|id| client.check(&format!("CLIENT KILL ID {id}"), ":1~"));
-    wait_for_none(&server, port);
+    wait_for_none();
     assert!(holds());
     client.check("SCRIPT KILL", "+OK~");
     slow.read_raw();
@@ -435,9 +457,12 @@ fn locks_that_are_held_while_clients_wait() {
     assert!(reason(port).contains("Requests for keys of its slot wait meanwhile."), "{}", reason(port));
     assert!(!reason(port).contains("secret"), "{}", reason(port));
     client.check("CONFIG SET busy-reply-threshold 1", "+OK~");
-    wait_for(&server, port, "script", "commands", "Commands are refused (BUSY)");
-    waiting.iter_mut().for_each(|one| assert!(one.read_raw().starts_with("-BUSY")));
+    wait_for("script", "Commands are refused (BUSY)");
+    for one in &mut waiting {
+        let reply = one.read().text();
+        assert!(reply.starts_with("BUSY"), "{reply}");
+    }
     client.check("SCRIPT KILL", "+OK~");
     slow.read_raw();
-    wait_for_none(&server, port);
+    wait_for_none();
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::acl::readable::ReadableKeys;
-use crate::command::Group;
+use crate::command::table::Entry;
+use crate::command::{Flags, Group};
 use crate::config::Directive;
 use crate::engine::Server;
 use crate::engine::holders::reach_in_words;
@@ -26,6 +27,9 @@ const SHARE_MIN: u64 = 5;
 
 /// What has held locks for less than this is not talked about: a tenth of a second.
 const HOLDS_MIN_NS: u64 = 100_000_000;
+
+/// A request with its reply of less than this is small: to copy as much takes some microseconds.
+const LITTLE_BYTES: u64 = 64 << 10;
 
 /// Commands that have waited for locks for less than this together are not talked about.
 const WAITED_MIN_NS: u64 = 1_000_000;
@@ -180,7 +184,17 @@ fn help_for(part: Part, worst: &SlowRequest, server: &Server) -> String {
                 "Have it do less at a time{keys}. SCRIPT KILL and FUNCTION KILL end one that has changed nothing; SCRIPT SHOW and FUNCTION LIST show what it is."
             )
         }
-        Part::Run if works_on_strings(worst, server) => {
+        Part::Run if let Some(entry) = with_little_to_do(worst, server) => {
+            let changes = match entry.spec.flags.has(Flags::WRITE) {
+                true => ", unless the value that it changed or replaced is large",
+                false => "",
+            };
+            format!(
+                "It has little to do, with {} bytes of request and reply{changes}: the process or the machine was held up. Look for a process that was stopped, swapping, steal (other machines on the same processors) and more busy threads than processors.",
+                worst.bytes
+            )
+        }
+        Part::Run if entry_of(worst, server).is_some_and(works_on_strings) => {
             "It takes as long as its strings are large: keep a large value in parts under keys of their own, read and write parts of it (GETRANGE, SETRANGE), and name fewer keys at a time.".to_owned()
         }
         Part::Run => {
@@ -197,11 +211,28 @@ fn help_for(part: Part, worst: &SlowRequest, server: &Server) -> String {
     }
 }
 
-/// Whether a request was slow for the bytes of its values, which have no elements.
-fn works_on_strings(request: &SlowRequest, server: &Server) -> bool {
+/// The entry of a request's command.
+fn entry_of<'s>(request: &SlowRequest, server: &'s Server) -> Option<&'s Entry> {
     let words: Vec<&[u8]> = request.arguments.iter().map(Vec::as_slice).collect();
-    let entry = server.commands.resolve_request(&words);
-    entry.is_ok_and(|entry| matches!(entry.spec.group, Group::String | Group::Bitmap))
+    server.commands.resolve_request(&words).ok()
+}
+
+/// Whether a command is slow for the bytes of its values, which have no elements.
+fn works_on_strings(entry: &Entry) -> bool {
+    matches!(entry.spec.group, Group::String | Group::Bitmap)
+}
+
+/// The entry of a request's command where that takes as long as what it was sent and has answered is large, and both
+/// are small. Of those whose time grows with something that others cannot see nothing is known.
+fn with_little_to_do<'s>(request: &SlowRequest, server: &'s Server) -> Option<&'s Entry> {
+    let entry = entry_of(request, server)?;
+    // Of strings these are keys, bytes written and bytes returned.
+    let is_in_words =
+        |what: &str| entry.spec.group == Group::String && what.starts_with("O(N) where N is the number of ");
+    let complexity = entry.spec.complexity;
+    let grows_with_words = complexity == "O(1)" || is_in_words(complexity);
+    let has_little = (1..LITTLE_BYTES).contains(&request.bytes) && grows_with_words;
+    (has_little && !entry.spec.keys.is_empty()).then_some(entry)
 }
 
 /// How often, in words.
@@ -292,11 +323,13 @@ pub(super) fn of_large_things(
         } else {
             format!("`{}`", shown(&first.prefix))
         };
+        let keys = match first.sums.keys {
+            1 => format!("one key with {prefix} in db{} takes", first.number),
+            keys => format!("{keys} keys with {prefix} in db{} take", first.number),
+        };
         let _ = writeln!(
             text,
-            "- The {} keys with {prefix} in db{} take {} bytes, {} % of all: KVARTS PREFIXES tells more.",
-            first.sums.keys,
-            first.number,
+            "- The {keys} {} bytes, {} % of all: KVARTS PREFIXES tells more.",
             first.sums.bytes,
             first.sums.bytes * 100 / used.max(1)
         );
@@ -307,6 +340,7 @@ pub(super) fn of_large_things(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::key_report::{PrefixUse, Sums};
     use crate::shared::slow_requests::Longest;
 
     #[test]
@@ -344,5 +378,24 @@ mod tests {
         let expected = "`EVAL return 'x'` (script 1a, on key `it's`) of client 0 at ";
         assert_eq!(request_in_words(&script, &every), expected);
         assert_eq!(request_in_words(&script, &none), "`EVAL ...` of client 0 at ");
+    }
+
+    #[test]
+    fn one_key_is_told_of_as_one() {
+        for (keys, expected) in [
+            (
+                1,
+                "- The one key with no prefix in db3 takes 60 bytes, 60 % of all: KVARTS PREFIXES tells more.\n",
+            ),
+            (
+                2,
+                "- The 2 keys with no prefix in db3 take 60 bytes, 60 % of all: KVARTS PREFIXES tells more.\n",
+            ),
+        ] {
+            let mut one = PrefixUse { prefix: Box::default(), number: 3, sums: Sums::default() };
+            (one.sums.keys, one.sums.bytes) = (keys, 60);
+            let report = KeyReport { prefixes: vec![one], ..KeyReport::default() };
+            assert_eq!(of_large_things(100, Some(&report), &[]), expected);
+        }
     }
 }

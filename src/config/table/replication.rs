@@ -86,7 +86,7 @@ pub(super) const SPECS: &[Spec] = &[
         "min-replicas-to-write",
         COUNT,
         "0",
-        "Replicas without which writes are refused.",
+        "Replicas without which writes are refused. Until one has followed, the read-only port counts as one.",
     )
     .active()
     .alias("min-slaves-to-write"),

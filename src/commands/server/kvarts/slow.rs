@@ -59,6 +59,7 @@ fn reply_request(cx: &mut Context<'_>, request: &SlowRequest) {
         blocked_by,
         client,
         address,
+        bytes: _,
         name,
     } = request;
     let reply = &mut cx.reply;

@@ -103,7 +103,7 @@ const CHARTS = [
     title: 'Expiry lag', series: [{ key: 'expire_lag_s' }], format: seconds, threshold: 0.1, least: 0.01,
     more: (last) => `${short(last.expired ?? 0)} keys end a second`,
     rule: 'Well up to 100 ms: that late the last key was removed that had ended.',
-    advice: 'Keys are removed more than 100 ms after their end: more end at once than can be removed. They are gone for clients, and hold memory for a while.',
+    advice: 'Keys are removed more than 100 ms after their end: more end at once than can be removed, a command has their slots for long (State and KVARTS HEALTH name it), or no processor is idle. They are gone for clients, and hold memory for a while.',
   },
   {
     title: 'Evictions a second', series: [{ key: 'evicted' }], format: short, threshold: 0, least: 4,
