@@ -451,6 +451,7 @@ fn locks_that_are_held_while_clients_wait() {
     slow.read_raw();
     // One that keeps up the commands on its keys alone, and for which others hear BUSY after a while.
     slow.send_command("EVAL \"while true do end\" 1 secret");
+    eventually("it holds them for long", holds);
     let mut waiting: Vec<Client> = (0..4).map(|_| server.client()).collect();
     waiting.iter_mut().for_each(|one| one.send_command("GET secret"));
     wait_for_it();
