@@ -139,8 +139,8 @@ fn heavy_readers_keep_nobody_waiting_for_ever() {
     eventually("nobody has a turn any more", || !inner.keyspace.turns.any() && !inner.heavy.any());
 }
 
-/// A client that waited for a key is served beside a script that goes on for ever somewhere else, though heavy readers of
-/// the slot were in the way of its request: their end was waited for, but they had let it by and did not begin.
+/// A client that waited for a key is served beside a script that goes on for ever somewhere else, though heavy readers
+/// of the slot were in the way of its request: their end was waited for, but they had let it by and did not begin.
 #[test]
 fn what_runs_elsewhere_keeps_no_client_from_being_served() {
     let server = server();

@@ -1,4 +1,4 @@
-// Commands that have had their locks for over a second, so that others wait for them: KVARTS HEALTH tells of them.
+// Commands that have had their locks for over a second, so that whoever needs them waits: KVARTS HEALTH tells of them.
 
 import { call, may, mayChange } from './api.js';
 import { CHANGE, attempt, button, confirmed, h, panel, table } from './dom.js';
@@ -26,8 +26,8 @@ export function holdersTrouble(all) {
   const [{ text, command, us }] = all;
   const others = all.length > 1 ? ` So do ${counted(all.length - 1, 'other command')}.` : '';
   return {
-    kind: 'locks', refuses: 'nothing', title: `Others wait for ${command}, which has run for ${micros(us)}`,
-    reason: `It keeps its locks meanwhile: ${text}.${others}`,
+    kind: 'locks', refuses: 'nothing', title: `${command} has held its locks for ${micros(us)}`,
+    reason: `Nobody else has them meanwhile: ${text}.${others}`,
     advice: 'Whoever needs the same keys waits until it ends, or hears BUSY; behind some commands and scripts all clients do. State lists such commands; SCRIPT KILL or FUNCTION KILL ends a script that has changed nothing.',
   };
 }
@@ -40,7 +40,7 @@ export function holdersPanel(all) {
     one.address ? `${one.client} (${one.address})` : `${one.client}, which has left`, one.user ?? '–', micros(one.us), h('span', { class: 'row tight' }, ends(one)),
   ]);
   const columns = [{ name: 'Command', words: true }, { name: 'Key', words: true }, { name: 'Client', fixed: true }, 'User', { name: 'For', number: true }, CHANGE];
-  return panel('What is in the way', h('p', { class: 'more' }, 'These have had their locks for over a second; others wait for them.'),
+  return panel('What is in the way', h('p', { class: 'more' }, 'These have had their locks for over a second: whoever needs them waits.'),
     table('What is in the way', columns, rows));
 }
 

@@ -87,10 +87,10 @@ test('a page that begins with trouble does not move', async () => {
     await console.call('CONFIG', 'SET', 'maxmemory', '1mb');
     await headline(page).getByText('OOM').waitFor();
     client(console, 'EVAL "while true do end" 1 k');
-    await page.getByRole('heading', { name: /^Others wait for eval/ }).waitFor();
+    await page.getByRole('heading', { name: /^eval has held its locks for / }).waitFor();
     for (const [view, width] of [['overview', 1280], ['state', 1280], ['overview', 360], ['state', 360]]) {
       const fresh = await open(browser, console.url, { viewport: { width, height: 900 } }, `/#/${view}`);
-      await fresh.getByRole('heading', { name: /^Others wait for eval/ }).waitFor();
+      await fresh.getByRole('heading', { name: /^eval has held its locks for / }).waitFor();
       await delay(1500);
       const shift = await layoutShift(fresh);
       assert.ok(shift < 0.02, `${view} moved by ${shift}, ${width} wide`);
@@ -163,7 +163,7 @@ test('a script that has its locks for long', async () => {
   await withConsole(browser, [], async (console, page) => {
     await page.getByText('Nothing is the matter').waitFor();
     const script = client(console, 'EVAL "while true do end" 1 "on key for client 7 at x, user y"');
-    await page.getByRole('heading', { name: /^Others wait for eval, which has run for / }).waitFor();
+    await page.getByRole('heading', { name: /^eval has held its locks for / }).waitFor();
     assert.equal(await page.getByText('Nothing is the matter').count(), 0);
     for (const [view, width, colorScheme] of [['overview', 1400, 'light'], ['state', 1400, 'light'], ['overview', 360, 'dark'], ['state', 360, 'dark'], ['state', 360, 'light'], ['state', 1400, 'dark']]) {
       await page.setViewportSize({ width, height: 800 });
