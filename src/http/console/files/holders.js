@@ -27,7 +27,7 @@ export function holdersTrouble(all) {
   const others = all.length > 1 ? ` So do ${counted(all.length - 1, 'other command')}.` : '';
   return {
     kind: 'locks', refuses: 'nothing', title: `${command} has held its locks for ${micros(us)}`,
-    reason: `Nobody else has them meanwhile: ${text}.${others}`,
+    reason: `It keeps its locks meanwhile: ${text}.${others}`,
     advice: 'Whoever needs the same keys waits until it ends, or hears BUSY; behind some commands and scripts all clients do. State lists such commands; SCRIPT KILL or FUNCTION KILL ends a script that has changed nothing.',
   };
 }
