@@ -199,7 +199,13 @@ impl Connection {
             let done = match event {
                 Event::Woken(woken) => self.follow_call(woken),
                 Event::More => self.let_others_run().await,
-                Event::Stop(stop) => self.wait_for_stop(stop).await,
+                Event::Stop(stop) => {
+                    let is_broken_off = !matches!(stop, Stop::Busy | Stop::NoRoom);
+                    let done = self.wait_for_stop(stop).await;
+                    // What stands behind a request that waited in vain does not run without it.
+                    self.undecoded &= done.is_ok() || !is_broken_off;
+                    done
+                }
                 Event::Idle => self.wait_for_request().await,
                 Event::Kept => self.wait_for_disk().await,
             };

@@ -204,3 +204,19 @@ fn requests_of_a_client_that_has_left_run() {
         eventually("all have run", || server.client().raw("INCRBY n 0") == format!(":{}~", round * REQUESTS));
     }
 }
+
+/// What stands behind a request that waited when its client left does not run: it may rely on what that was to bring.
+#[test]
+fn requests_behind_one_that_waits_in_vain_do_not_run() {
+    let server = TestServer::start();
+    let mut other = server.client();
+    for waits in ["BLPOP q 0", "WAIT 9 0"] {
+        let mut client = server.client();
+        client.send(format!("PING\r\n{waits}\r\nSET behind 1\r\n").as_bytes());
+        eventually("it waits", || server.info("blocked_clients") == "1");
+        // With a reply that was not read the system tells the server of an error, and of no end.
+        drop(client);
+        eventually("it is gone", || other.raw("CLIENT LIST").matches("cmd=").count() == 1);
+        other.check("EXISTS behind", ":0~");
+    }
+}

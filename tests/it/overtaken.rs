@@ -139,6 +139,19 @@ fn heavy_readers_keep_nobody_waiting_for_ever() {
     eventually("nobody has a turn any more", || !inner.keyspace.turns.any() && !inner.heavy.any());
 }
 
+/// Scripts without keys are alone in the keyspace, one behind the other.
+#[test]
+fn scripts_that_are_alone_keep_nobody_waiting_for_ever() {
+    let server = server();
+    fill(&mut server.client());
+    beside(&server, "EVAL \"for i = 1, 20000 do redis.call('GET', '{0}n') end\" 0", |ended| {
+        for request in ["SET {0}n 0", "GET {0}n", "MSET a 1 b 2", "SWAPDB 5 6", "KEYS nothing"] {
+            let mut client = server.client();
+            gets_by(request, ended, || drop(client.raw(request)));
+        }
+    });
+}
+
 /// A client that waited for a key is served beside a script that goes on for ever somewhere else, though heavy readers
 /// of the slot were in the way of its request: their end was waited for, but they had let it by and did not begin.
 #[test]
@@ -195,14 +208,21 @@ fn heavy_readers_do_not_keep_snapshots_from_beginning() {
     });
 }
 
+/// Requests one behind the other, each of which waits for one or two heavy commands at most.
+const IN_A_ROW: usize = 2 * AT_MOST;
+
+/// Takes some milliseconds, and is not broken off.
+const SCRIPT: &str = "for i = 1, 20000 do redis.call('SET', KEYS[1], i) end return 1";
+
 /// A pipeline of heavy writes lets go of its lock for a moment between two of them.
 #[test]
 fn a_pipeline_of_heavy_writes_keeps_nobody_waiting_for_ever() {
     let server = server();
     fill(&mut server.client());
-    for command in ["SORT {0}s ALPHA STORE {0}l", "ZUNIONSTORE {0}y 2 {0}z {0}z", "SADD"] {
+    for command in ["SORT {0}s ALPHA STORE {0}l", "ZUNIONSTORE {0}y 2 {0}z {0}z", "SADD", "EVAL"] {
         let request = match command {
             "SADD" => encode(&[vec!["SADD".to_owned(), "{0}s".to_owned()], members()].concat()),
+            "EVAL" => encode(&["EVAL", SCRIPT, "1", "{0}n"]),
             command => encode(&command.split(' ').collect::<Vec<_>>()),
         };
         let (stops, ended) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -214,8 +234,8 @@ fn a_pipeline_of_heavy_writes_keeps_nobody_waiting_for_ever() {
             eventually("it runs", || ended.load(Ordering::Relaxed) > 0);
             for request in ["SET {0}n 1", "GET {0}n", "EXISTS {0}s {0}z"] {
                 let mut client = server.client();
-                gets_by(&format!("{request} beside {command}"), ended, || {
-                    client.raw(request);
+                gets_by_in_time(&format!("{request} beside {command}"), ended, || {
+                    (0..IN_A_ROW).for_each(|_| drop(client.raw(request)));
                 });
             }
         });

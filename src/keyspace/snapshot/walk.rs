@@ -162,7 +162,8 @@ impl<'k> Snapshot<'k> {
     }
 
     /// Hands a further piece to `sink`: some records, or members of a large value. Returns whether there is
-    /// more. Holds a lock for some tens of microseconds at most, and none when it returns.
+    /// more. Holds a lock for some tens of microseconds at most, for a millisecond or so where others keep the slot for
+    /// long, and none when it returns.
     ///
     /// # Errors
     /// The snapshot cannot be finished, and is to be dropped.
